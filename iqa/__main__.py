@@ -1,0 +1,81 @@
+"""``python -m iqa prepare|train``: make the training store of a recipe, then train on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import torch
+import typer
+from rich.progress import track
+from safetensors.torch import load_file, save_file
+
+from iqa.data.features import CHUNK, Features, write_features
+from iqa.data.labels import read_type_level
+from iqa.data.photos import read_folder
+from iqa.data.store import Store, write_store
+from iqa.data.synthesis import GROUP, Synthesis
+from iqa.models.glint_edge import GlintEdge
+from iqa.recipe import Recipe
+from iqa.train import Batches, Trainer, fit
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+RecipeFile = Annotated[Path, typer.Argument(help="A recipe, such as iqa/recipes/glint_edge.toml")]
+Work = Annotated[Path, typer.Option(help="Folder for the store, checkpoint and log (about 15 GB)")]
+Start = Annotated[Path, typer.Option(help="Folded MobileNetV2 ImageNet weights, safetensors")]
+
+
+def fresh_model(recipe: Recipe, start: Path) -> GlintEdge:
+    """The recipe's model with its MobileNetV2 stages from ImageNet."""
+    torch.manual_seed(recipe.seed)
+    model = GlintEdge(recipe.blocks, recipe.mlp_ratio)
+    model.load_imagenet(load_file(start))
+    return model
+
+
+@app.command()
+def prepare(
+    recipe_file: RecipeFile,
+    work: Work,
+    start: Start,
+    photos: Annotated[list[Path], typer.Option(help="Photo folders with an index.csv; repeatable")],
+    means: Annotated[Path, typer.Option(help="type,level,mean rows of human scores")],
+    workers: Annotated[int, typer.Option(min=1)] = 2,
+) -> None:
+    """Distort photographs, gather both views, run the frozen trunk, keep everything on disk."""
+    recipe = Recipe.read(recipe_file)
+    everything = [photo for folder in photos for photo in read_folder(folder)]
+    cv2.setNumThreads(1)
+    sizes = {"train": (recipe.groups, 0), "val": (max(recipe.groups // 40, 4), 1)}
+    for split, (groups, offset) in sizes.items():
+        chosen = [photo for photo in everything if photo.split == split]
+        synthesis = Synthesis(chosen, read_type_level(means), recipe.seed + offset)
+        write_store(work / split, synthesis, groups, workers, track(range(groups), f"{split} frames"))
+        steps = range(0, groups * GROUP, CHUNK)
+        write_features(work / split, fresh_model(recipe, start), track(steps, f"{split} features"))
+
+
+@app.command()
+def train(
+    recipe_file: RecipeFile,
+    work: Work,
+    start: Start,
+    out: Annotated[Path, typer.Option(help="Where the averaged weights go, fp16 safetensors")],
+    until: Annotated[int | None, typer.Option(help="Stop early at this step")] = None,
+) -> None:
+    """Train, or continue a run that was stopped."""
+    recipe = Recipe.read(recipe_file)
+    trainer = Trainer(fresh_model(recipe, start), recipe)
+    store, features = Store.open(work / "train"), Features.open(work / "train")
+    fit(trainer, Batches(store, features, recipe.batch_groups, recipe.seed), work, until)
+    save_weights(trainer.average, out)
+
+
+def save_weights(model: GlintEdge, path: Path) -> None:
+    """Write a model's tensors as fp16, which is what every engine is built from."""
+    save_file({k: v.to(torch.float16).contiguous() for k, v in model.state_dict().items()}, path)
+
+
+if __name__ == "__main__":
+    app()
