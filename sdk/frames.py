@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
@@ -192,7 +193,7 @@ def _as_uint8(data: NDArray[np.generic]) -> NDArray[np.uint8]:
     if data.dtype == np.uint8:
         if data.size == 0:
             raise FrameError(f"Frame is empty: its shape is {data.shape}; it needs pixels.")
-        return data.view(np.ndarray)  # type: ignore[return-value]
+        return data.view(np.ndarray)
     raise FrameError(
         f"Frame has dtype {data.dtype}{_nan_note(data)}; allowed is uint8.", hint=_dtype_hint(data)
     )
@@ -222,11 +223,12 @@ def _with_size(
     data: NDArray[np.uint8], pixel_format: PixelFormat, size: tuple[int, int]
 ) -> NDArray[np.uint8]:
     """Give flat data, or YUYV rows, the shape its format and size ask for."""
-    if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
+    try:
+        width, height = (operator.index(side) for side in size)
+    except (TypeError, ValueError):
         raise UsageError(
-            f"Frame size is {size!r}; it must be two positive integers: width, height."
-        )
-    width, height = (int(side) for side in size)
+            f"Frame size is {size!r}; it must be two whole numbers: width, height."
+        ) from None
     rows, columns, channels = _array_shape(pixel_format, width, height)
     if data.size != rows * columns * channels:
         raise FrameError(

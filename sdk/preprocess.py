@@ -22,13 +22,13 @@ def to_rgb(frame: Frame) -> NDArray[np.uint8]:
     """Convert a whole frame to RGB.
 
     Y'CbCr is converted per pixel with the chroma sample that covers it (nearest), so conversion
-    and picking pixels commute. In 16-bit fixed point (`>>` floors), with the coefficients of
+    and picking pixels commute. In integers (`>>` floors), with the coefficients of
     `yuv_coefficients`::
 
-        l = max(Y - y_offset, 0) * y + 2**15
-        R = clip((l + v_to_r * (V - 128)) >> 16, 0, 255)
-        G = clip((l - u_to_g * (U - 128) - v_to_g * (V - 128)) >> 16, 0, 255)
-        B = clip((l + u_to_b * (U - 128)) >> 16, 0, 255)
+        l = (max(Y - y_offset, 0) * y >> 1) + 32
+        R = clip((l + v_to_r * (V - 128)) >> 6, 0, 255)
+        G = clip((l - u_to_g * (U - 128) - v_to_g * (V - 128)) >> 6, 0, 255)
+        B = clip((l + u_to_b * (U - 128)) >> 6, 0, 255)
 
     which for BT.601 limited range is within 1 of OpenCV's result. Alpha is ignored.
 
@@ -89,7 +89,8 @@ def resize(
     xs = _sample_positions(rgb.shape[1], width, taps)
     samples = rgb[ys[:, None], xs].reshape(height, taps, width, taps, 3)
     sums = samples.sum(axis=(1, 3), dtype=np.uint32)  # [height, width, 3]
-    return ((sums + taps**2 // 2) // taps**2).astype(np.uint8)
+    means: NDArray[np.uint32] = (sums + taps**2 // 2) // taps**2
+    return means.astype(np.uint8)
 
 
 def crops(rgb: NDArray[np.uint8], grid: int = 5, size: int = 224) -> NDArray[np.uint8]:
@@ -109,7 +110,7 @@ def crops(rgb: NDArray[np.uint8], grid: int = 5, size: int = 224) -> NDArray[np.
 
 
 class YuvCoefficients(NamedTuple):
-    """Y'CbCr to RGB as 16-bit fixed-point integers; see `to_rgb` for how they are used."""
+    """Y'CbCr to RGB in fixed point, luma scaled by 2**7 and chroma by 2**6; see `to_rgb`."""
 
     y_offset: int
     y: int
@@ -126,22 +127,24 @@ def yuv_coefficients(color: ColorSpec) -> YuvCoefficients:
         color: Matrix and range of the samples.
 
     Returns:
-        Coefficients scaled by 2**16, rounded half up.
+        Scaled integers, rounded half up.
     """
     kr, kb = _LUMA_WEIGHTS[color.matrix]
     kg = 1.0 - kr - kb
     luma = 1.0 if color.full_range else 255.0 / 219.0
     chroma = 2.0 if color.full_range else 2.0 * 255.0 / 224.0
-    real = (
-        luma,
-        chroma * (1.0 - kr),
-        chroma * (1.0 - kb) * kb / kg,
-        chroma * (1.0 - kr) * kr / kg,
-        chroma * (1.0 - kb),
-    )
     return YuvCoefficients(
-        0 if color.full_range else 16, *(int(value * 65536.0 + 0.5) for value in real)
+        0 if color.full_range else 16,
+        _fixed_point(luma, 7),
+        _fixed_point(chroma * (1.0 - kr), 6),
+        _fixed_point(chroma * (1.0 - kb) * kb / kg, 6),
+        _fixed_point(chroma * (1.0 - kr) * kr / kg, 6),
+        _fixed_point(chroma * (1.0 - kb), 6),
     )
+
+
+def _fixed_point(value: float, bits: int) -> int:
+    return int(value * (1 << bits) + 0.5)
 
 
 def _window_pixels(n: int, grid: int, size: int) -> NDArray[np.intp]:
@@ -180,9 +183,10 @@ def _yuv_to_rgb(
     y: NDArray[np.int32], u: NDArray[np.int32], v: NDArray[np.int32], color: ColorSpec
 ) -> NDArray[np.uint8]:
     k = yuv_coefficients(color)
-    luma = np.maximum(y - k.y_offset, 0) * k.y + (1 << 15)
+    luma = np.maximum(y - k.y_offset, 0) * k.y // 2 + 32
     cb, cr = u - 128, v - 128
     rgb = np.stack(
         (luma + k.v_to_r * cr, luma - k.u_to_g * cb - k.v_to_g * cr, luma + k.u_to_b * cb), axis=-1
     )
-    return np.clip(rgb >> 16, 0, 255).astype(np.uint8)
+    clipped: NDArray[np.int32] = np.clip(rgb >> 6, 0, 255)
+    return clipped.astype(np.uint8)

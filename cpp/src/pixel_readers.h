@@ -2,6 +2,7 @@
 //
 // A reader turns one pixel into "lanes": three 16-bit lanes in a 64-bit word, one per channel, so
 // that a single addition accumulates all of them. Up to 257 pixels fit before a lane overflows.
+// The Y'CbCr readers also give a pixel's three samples, for conversion by the row.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <cstring>
 
 #include "framescore/preprocess.h"
+#include "yuv.h"
 
 namespace framescore {
 
@@ -74,50 +76,11 @@ struct GrayReader {
   std::ptrdiff_t stride_;
 };
 
-// Y'CbCr -> RGB in 16-bit fixed point; the formula is that of sdk/preprocess.py.
-struct YuvCoefficients {
-  int y_offset, y, v_to_r, u_to_g, v_to_g, u_to_b;
-};
-
-consteval int fixed16(double value) { return static_cast<int>(value * 65536.0 + 0.5); }
-
-consteval YuvCoefficients yuv_coefficients(double kr, double kb, bool full_range) {
-  const double kg = 1.0 - kr - kb;
-  const double luma = full_range ? 1.0 : 255.0 / 219.0;
-  const double chroma = full_range ? 2.0 : 2.0 * 255.0 / 224.0;
-  return {full_range ? 0 : 16,
-          fixed16(luma),
-          fixed16(chroma * (1.0 - kr)),
-          fixed16(chroma * (1.0 - kb) * kb / kg),
-          fixed16(chroma * (1.0 - kr) * kr / kg),
-          fixed16(chroma * (1.0 - kb))};
+// A Y'CbCr reader's lanes, as kRgbLanes has them.
+inline Lanes lanes(const Rgb& pixel) {
+  return static_cast<Lanes>(pixel.r) | static_cast<Lanes>(pixel.b) << 16 |
+         static_cast<Lanes>(pixel.g) << 32;
 }
-
-inline YuvCoefficients yuv_coefficients(const ImageView& image) {
-  static constexpr YuvCoefficients kTable[2][2] = {
-      {yuv_coefficients(0.299, 0.114, false), yuv_coefficients(0.299, 0.114, true)},
-      {yuv_coefficients(0.2126, 0.0722, false), yuv_coefficients(0.2126, 0.0722, true)}};
-  return kTable[static_cast<int>(image.matrix)][image.full_range ? 1 : 0];
-}
-
-// Shared by the three Y'CbCr layouts.
-class YuvConverter {
- public:
-  explicit YuvConverter(const ImageView& image) : k_(yuv_coefficients(image)) {}
-  Lanes convert(int y, int u, int v) const {
-    const int luma = std::max(y - k_.y_offset, 0) * k_.y + kHalf;
-    const int cb = u - 128, cr = v - 128;
-    const int r = luma + k_.v_to_r * cr;
-    const int g = luma - k_.u_to_g * cb - k_.v_to_g * cr;
-    const int b = luma + k_.u_to_b * cb;
-    return channel(r) | channel(b) << 16 | channel(g) << 32;
-  }
-
- private:
-  static constexpr int kHalf = 1 << 15;
-  static Lanes channel(int fixed) { return static_cast<Lanes>(std::clamp(fixed >> 16, 0, 255)); }
-  YuvCoefficients k_;
-};
 
 struct Nv12Reader : YuvConverter {
   static constexpr LaneOrder kLanes = kRgbLanes;
@@ -131,9 +94,12 @@ struct Nv12Reader : YuvConverter {
   Row row(int y) const {
     return {image_.plane[0] + y * image_.stride[0], image_.plane[1] + (y / 2) * image_.stride[1]};
   }
-  Lanes read(Row row, std::ptrdiff_t offset) const {
+  static YuvWord sample(const Row& row, std::ptrdiff_t offset) {
     const std::uint8_t* uv = row.uv + (offset & ~std::ptrdiff_t{1});
-    return convert(row.y[offset], uv[0], uv[1]);
+    return yuv_word(row.y[offset], uv[0], uv[1]);
+  }
+  Lanes read(const Row& row, std::ptrdiff_t offset) const {
+    return lanes(convert(sample(row, offset)));
   }
 
  private:
@@ -153,8 +119,11 @@ struct I420Reader : YuvConverter {
     return {image_.plane[0] + y * image_.stride[0], image_.plane[1] + (y / 2) * image_.stride[1],
             image_.plane[2] + (y / 2) * image_.stride[2]};
   }
-  Lanes read(Row row, std::ptrdiff_t offset) const {
-    return convert(row.y[offset], row.u[offset / 2], row.v[offset / 2]);
+  static YuvWord sample(const Row& row, std::ptrdiff_t offset) {
+    return yuv_word(row.y[offset], row.u[offset >> 1], row.v[offset >> 1]);
+  }
+  Lanes read(const Row& row, std::ptrdiff_t offset) const {
+    return lanes(convert(sample(row, offset)));
   }
 
  private:
@@ -170,9 +139,12 @@ struct YuyvReader : YuvConverter {
   explicit YuyvReader(const ImageView& image)
       : YuvConverter(image), data_(image.plane[0]), stride_(image.stride[0]) {}
   Row row(int y) const { return data_ + y * stride_; }
-  Lanes read(Row row, std::ptrdiff_t offset) const {
+  static YuvWord sample(Row row, std::ptrdiff_t offset) {
     const std::uint8_t* pair = row + (offset & ~std::ptrdiff_t{3});  // Y0 U Y1 V
-    return convert(row[offset], pair[1], pair[3]);
+    return yuv_word(row[offset], pair[1], pair[3]);
+  }
+  Lanes read(const Row& row, std::ptrdiff_t offset) const {
+    return lanes(convert(sample(row, offset)));
   }
 
  private:

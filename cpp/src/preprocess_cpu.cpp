@@ -1,4 +1,7 @@
 // preprocess_cpu.cpp: the gathers of framescore/preprocess.h on the CPU.
+#include <algorithm>
+#include <numeric>
+#include <type_traits>
 #include <vector>
 
 #include "framescore/preprocess.h"
@@ -71,14 +74,31 @@ void copy_window(const Reader& reader, int top, int left, int size, std::uint8_t
 
 // The sample positions of an axis: sample k of output i is centred in the k-th of `taps` equal
 // parts of output i's extent.                                              -> [outputs * taps]
-std::vector<std::ptrdiff_t> sample_positions(int n, int outputs, int taps, int scale) {
+template <class Index>
+std::vector<Index> sample_positions(int n, int outputs, int taps, int scale) {
   const std::int64_t samples = std::int64_t{outputs} * taps;
-  std::vector<std::ptrdiff_t> positions(static_cast<std::size_t>(samples));
-  for (std::int64_t s = 0; s < samples; ++s) {
-    positions[static_cast<std::size_t>(s)] = (2 * s + 1) * n / (2 * samples) * scale;
+  std::vector<Index> positions(static_cast<std::size_t>(samples));
+  std::int64_t s = 0;
+  for (Index& position : positions) {
+    position = static_cast<Index>((2 * s++ + 1) * n / (2 * samples) * scale);
   }
   return positions;
 }
+
+// What a resize reads.
+struct Sampling {
+  Sampling(const ImageView& image, int out_height, int out_width, int taps_each, int pixel_bytes)
+      : height(out_height),
+        width(out_width),
+        taps(taps_each),
+        ys(sample_positions<int>(image.height, out_height, taps_each, 1)),
+        xs(sample_positions<std::ptrdiff_t>(image.width, out_width, taps_each, pixel_bytes)) {}
+
+  int height, width;               // of the output
+  int taps;                        // samples per output pixel along each axis
+  std::vector<int> ys;             // [height * taps] source rows
+  std::vector<std::ptrdiff_t> xs;  // [width * taps] byte offsets within a source row
+};
 
 template <class Reader>
 void store_mean(Lanes sum, unsigned count, std::uint8_t* out) {
@@ -90,64 +110,109 @@ void store_mean(Lanes sum, unsigned count, std::uint8_t* out) {
   out[2] = mean(Reader::kLanes.b);
 }
 
-// Where a resize samples; kTaps > 0 lets the compiler unroll the taps, 0 takes them at run time.
+// Resizes packed and gray layouts pixel by pixel, all channels in one addition per tap.
+// kTaps > 0 lets the compiler unroll the taps; 0 takes their number at run time.
 template <class Reader, int kTaps>
-class Resizer {
+class LaneResizer {
  public:
-  Resizer(const ImageView& image, int out_height, int out_width, int taps)
-      : reader_(image),
-        taps_(kTaps > 0 ? kTaps : taps),
-        out_height_(out_height),
-        out_width_(out_width),
-        ys_(sample_positions(image.height, out_height, taps_, 1)),
-        xs_(sample_positions(image.width, out_width, taps_, Reader::kPixelBytes)),
-        rows_(static_cast<std::size_t>(taps_)) {
+  LaneResizer(const ImageView& image, const Sampling& at, const Reader& reader)
+      : reader_(reader), at_(at), rows_(at.taps), inner_width_(at.width) {
     const std::ptrdiff_t last_pixel = std::ptrdiff_t{image.width - 1} * Reader::kPixelBytes;
-    inner_width_ = out_width;
     if constexpr (Reader::kReadsNeighbour) {
-      while (inner_width_ > 0 && xs_[inner_width_ * taps_ - 1] == last_pixel) --inner_width_;
+      while (inner_width_ > 0 && at_.xs[inner_width_ * taps() - 1] == last_pixel) --inner_width_;
     }
   }
 
   void run(std::uint8_t* out) {
-    for (int i = 0; i < out_height_; ++i) {
-      for (int k = 0; k < taps(); ++k)
-        rows_[k] = reader_.row(static_cast<int>(ys_[i * taps() + k]));
+    const auto read_fast = [this](const auto& row, auto x) { return reader_.read(row, x); };
+    const auto read_last = [this](const auto& row, auto x) { return read_safe(reader_, row, x); };
+    for (int i = 0; i < at_.height; ++i) {
+      for (int k = 0; k < taps(); ++k) rows_[k] = reader_.row(at_.ys[i * taps() + k]);
       int j = 0;
-      for (; j < inner_width_; ++j, out += 3) {
-        store_mean<Reader>(sum(j, [this](const auto& row, auto x) { return reader_.read(row, x); }),
-                           count(), out);
-      }
-      for (; j < out_width_; ++j, out += 3) {
-        store_mean<Reader>(
-            sum(j, [this](const auto& row, auto x) { return read_safe(reader_, row, x); }), count(),
-            out);
-      }
+      for (; j < inner_width_; ++j, out += 3) store_mean<Reader>(sum(j, read_fast), count(), out);
+      for (; j < at_.width; ++j, out += 3) store_mean<Reader>(sum(j, read_last), count(), out);
     }
   }
 
  private:
-  int taps() const { return kTaps > 0 ? kTaps : taps_; }
+  int taps() const { return kTaps > 0 ? kTaps : at_.taps; }
   unsigned count() const { return static_cast<unsigned>(taps() * taps()); }
 
   template <class Read>
   Lanes sum(int j, const Read& read) const {
     Lanes total = 0;
     for (int kx = 0; kx < taps(); ++kx) {
-      const std::ptrdiff_t x = xs_[j * taps() + kx];
+      const std::ptrdiff_t x = at_.xs[j * taps() + kx];
       for (int ky = 0; ky < taps(); ++ky) total += read(rows_[ky], x);
     }
     return total;
   }
 
   Reader reader_;
-  int taps_;
-  int out_height_, out_width_;
-  int inner_width_;                         // output columns clear of the row's last pixel
-  std::vector<std::ptrdiff_t> ys_;          // [out_height * taps] rows
-  std::vector<std::ptrdiff_t> xs_;          // [out_width * taps] byte offsets in a row
+  const Sampling& at_;
   std::vector<typename Reader::Row> rows_;  // [taps] source rows of the current output row
+  int inner_width_;                         // output columns clear of the row's last pixel
 };
+
+// Converts n pixels and adds them to r, g, b; __restrict lets the compiler vectorise it.
+void add_rgb(const YuvConverter& to_rgb, const YuvWord* __restrict words, std::size_t n,
+             std::uint16_t* __restrict r, std::uint16_t* __restrict g,
+             std::uint16_t* __restrict b) {
+  const YuvConverter converter = to_rgb;
+  for (std::size_t s = 0; s < n; ++s) {
+    const Rgb pixel = converter.convert(words[s]);
+    r[s] = static_cast<std::uint16_t>(r[s] + pixel.r);
+    g[s] = static_cast<std::uint16_t>(g[s] + pixel.g);
+    b[s] = static_cast<std::uint16_t>(b[s] + pixel.b);
+  }
+}
+
+// Resizes Y'CbCr layouts by the row: picks a source row's samples, then converts them together,
+// which vectorises where converting tap by tap would not.
+template <class Reader, int kTaps>
+class YuvResizer {
+ public:
+  YuvResizer(const ImageView&, const Sampling& at, const Reader& reader)
+      : reader_(reader), at_(at), samples_(at.xs.size()), picked_(samples_), sums_(3 * samples_) {}
+
+  void run(std::uint8_t* out) {
+    for (int i = 0; i < at_.height; ++i, out += 3 * at_.width) {
+      std::fill(sums_.begin(), sums_.end(), std::uint16_t{0});
+      for (int k = 0; k < taps(); ++k) {
+        pick(reader_.row(at_.ys[i * taps() + k]));
+        add_rgb(reader_, picked_.data(), samples_, sums_.data(), sums_.data() + samples_,
+                sums_.data() + 2 * samples_);
+      }
+      for (int channel = 0; channel < 3; ++channel) store_channel(channel, out + channel);
+    }
+  }
+
+ private:
+  int taps() const { return kTaps > 0 ? kTaps : at_.taps; }
+
+  void pick(const typename Reader::Row& row) {
+    for (std::size_t s = 0; s < samples_; ++s) picked_[s] = reader_.sample(row, at_.xs[s]);
+  }
+
+  void store_channel(int channel, std::uint8_t* out) const {
+    const auto count = static_cast<unsigned>(taps() * taps());
+    const std::uint16_t* sums = sums_.data() + static_cast<std::size_t>(channel) * samples_;
+    for (int j = 0; j < at_.width; ++j, out += 3, sums += taps()) {
+      const unsigned total = std::accumulate(sums, sums + taps(), 0u);
+      *out = static_cast<std::uint8_t>((total + count / 2) / count);
+    }
+  }
+
+  Reader reader_;
+  const Sampling& at_;
+  std::size_t samples_;              // per source row: out_width * taps
+  std::vector<YuvWord> picked_;      // [samples] of one source row
+  std::vector<std::uint16_t> sums_;  // [3, samples] R, G, B added over the taps' rows
+};
+
+template <class Reader, int kTaps>
+using Resizer = std::conditional_t<std::is_base_of_v<YuvConverter, Reader>,
+                                   YuvResizer<Reader, kTaps>, LaneResizer<Reader, kTaps>>;
 
 }  // namespace
 
@@ -166,11 +231,12 @@ void gather_fragments(const ImageView& image, int grid, int patch, std::uint8_t*
 
 void gather_resize(const ImageView& image, int out_height, int out_width, int taps,
                    std::uint8_t* out) {
-  with_reader(image, [&]<class Reader>(const Reader&) {
-    if (taps == 4) {
-      Resizer<Reader, 4>(image, out_height, out_width, taps).run(out);
+  with_reader(image, [&]<class Reader>(const Reader& reader) {
+    const Sampling at(image, out_height, out_width, taps, Reader::kPixelBytes);
+    if (taps == 4) {  // what models use
+      Resizer<Reader, 4>(image, at, reader).run(out);
     } else {
-      Resizer<Reader, 0>(image, out_height, out_width, taps).run(out);
+      Resizer<Reader, 0>(image, at, reader).run(out);
     }
   });
 }
