@@ -1,0 +1,193 @@
+"""What a bundle says about its model: `manifest.json`, typed.
+
+Fields that this version does not know are ignored, so that a later one may add some; a change of
+meaning raises `SCHEMA_VERSION`, and an older framescore then refuses the bundle.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from sdk.errors import BundleError
+
+SCHEMA_VERSION: Final = 1
+MANIFEST_NAME: Final = "manifest.json"
+OUTPUTS: Final = ("score", "mos", "sigma", "distortions")  # only the first is mandatory
+
+_Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+_Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ViewInput(msgspec.Struct, frozen=True, kw_only=True):
+    """One input of the network.
+
+    Attributes:
+        input: Name of the graph's input.
+        spec: The view it takes, as `sdk.views.View.parse` reads it.
+    """
+
+    input: _Name
+    spec: str
+
+
+class ScoreScale(msgspec.Struct, frozen=True, kw_only=True):
+    """The range scores are clipped to, within 0 to 100."""
+
+    min: float = 0.0
+    max: float = 100.0
+    higher_is_better: Literal[True] = True
+
+
+class MosScale(msgspec.Struct, frozen=True, kw_only=True):
+    """The range of mean opinion scores."""
+
+    min: float = 1.0
+    max: float = 5.0
+
+
+class OnnxGraph(msgspec.Struct, frozen=True, kw_only=True):
+    """The reference network: every other form of the model is measured against it."""
+
+    file: str
+    opset: int
+    precision: str = "fp32"
+
+
+class GoldenFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The frames with known scores."""
+
+    file: str
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Something the model was made from.
+
+    Attributes:
+        name: What it is.
+        role: "weights" or "data".
+        licence: Its licence, as an SPDX identifier where there is one.
+        url: Where it comes from.
+    """
+
+    name: _Name
+    role: str
+    licence: str
+    url: str = ""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The contents of `manifest.json`.
+
+    Attributes:
+        id: The model's name, for example "glint-edge".
+        version: The model's version.
+        views: Inputs of the network: uint8 RGB, [N, H, W, 3] as the view's spec says.
+        onnx: The network.
+        golden: Frames and the scores the network gave them in FP32.
+        files: sha256 of every other member of the bundle, by name.
+        description: One sentence for a list of models.
+        outputs: Which of score, mos, sigma, distortions the network has.
+        distortion_labels: One name per entry of the output `distortions`.
+        score: Scale of the scores.
+        mos: Scale of the mean opinion scores.
+        licence: Licence of the model, as an SPDX identifier.
+        sources: What weights and data the model was made from.
+        certificate: How the bundle was made and checked; free form, for people.
+        schema_version: Version of this structure.
+    """
+
+    id: _Id
+    version: _Name
+    views: Annotated[tuple[ViewInput, ...], msgspec.Meta(min_length=1, max_length=8)]
+    onnx: OnnxGraph
+    golden: GoldenFile
+    files: dict[str, _Sha256] = {}
+    description: str = ""
+    outputs: tuple[Literal["score", "mos", "sigma", "distortions"], ...] = ("score",)
+    distortion_labels: tuple[_Name, ...] = ()
+    score: ScoreScale = ScoreScale()
+    mos: MosScale = MosScale()
+    licence: str = ""
+    sources: tuple[Provenance, ...] = ()
+    certificate: dict[str, Any] = {}
+    schema_version: int = SCHEMA_VERSION
+
+
+class _Header(msgspec.Struct):
+    schema_version: int
+
+
+def parse_manifest(data: bytes, bundle: str) -> Manifest:
+    """Decode and check a manifest.
+
+    Args:
+        data: The JSON text.
+        bundle: How messages call the bundle.
+
+    Raises:
+        BundleError: A newer schema, broken JSON, a missing field, or values that contradict.
+    """
+    version = _decode(data, _Header, bundle).schema_version
+    if version > SCHEMA_VERSION:
+        raise BundleError(
+            f"{bundle}: its manifest has schema version {version}; this framescore reads up to "
+            f"{SCHEMA_VERSION}.",
+            hint="Upgrade framescore: pip install --upgrade framescore",
+        )
+    manifest: Manifest = _decode(data, Manifest, bundle)
+    reason = _contradiction(manifest)
+    if reason:
+        raise BundleError(f"{bundle}: {MANIFEST_NAME} is invalid: {reason}.", hint=_REPACK)
+    return manifest
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Write a manifest as JSON: indented, keys sorted, equal for equal manifests."""
+    fields = msgspec.to_builtins(manifest)
+    text = json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return text.encode() + b"\n"
+
+
+_REPACK = "Fetch the bundle again, or have it written by framescore's export."
+
+
+def _decode(data: bytes, kind: type[Any], bundle: str) -> Any:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleError(
+            f"{bundle}: {MANIFEST_NAME} cannot be read: {error}.", hint=_REPACK
+        ) from error
+
+
+def _contradiction(manifest: Manifest) -> str:
+    """Say what in the manifest cannot be; empty when all is well."""
+    inputs = [view.input for view in manifest.views]
+    score, mos, files = manifest.score, manifest.mos, manifest.files
+    if manifest.schema_version < 1:
+        return f"schema_version is {manifest.schema_version}; the first is 1"
+    if len(set(inputs)) != len(inputs):
+        return f"the inputs of its views are {', '.join(inputs)}; each must differ"
+    if "score" in inputs:
+        return "a view's input is called 'score', which names the golden scores"
+    if "score" not in manifest.outputs or len(set(manifest.outputs)) != len(manifest.outputs):
+        return f"outputs are {', '.join(manifest.outputs)}; score must be among them, each once"
+    if bool(manifest.distortion_labels) != ("distortions" in manifest.outputs):
+        return "distortion_labels and the output 'distortions' must come together"
+    if len(set(manifest.distortion_labels)) != len(manifest.distortion_labels):
+        return "distortion_labels repeat"
+    if not 0 <= score.min < score.max <= 100:
+        return f"the score runs from {score.min} to {score.max}; allowed is within 0 to 100"
+    if not mos.min < mos.max:
+        return f"the mos runs from {mos.min} to {mos.max}"
+    if not re.fullmatch(r"fp32|fp16|bf16", manifest.onnx.precision):
+        return f"onnx.precision is {manifest.onnx.precision!r}; allowed are fp32, fp16, bf16"
+    for what, name in (("onnx", manifest.onnx.file), ("golden", manifest.golden.file)):
+        if name not in files:
+            return f"{what}.file is {name!r}, which files does not list"
+    return f"files lists {MANIFEST_NAME} itself" if MANIFEST_NAME in files else ""

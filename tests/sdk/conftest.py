@@ -1,0 +1,25 @@
+"""Model bundles for tests: a tiny real one, and the packaged default where it is built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from .tiny_model import write_tiny_bundle
+
+from sdk.bundle import DEFAULT_MODEL, packaged_models
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real bundle whose score is the mean brightness of both views · 100 / 255."""
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny.framescore")
+
+
+@pytest.fixture(scope="session")
+def default_bundle() -> Path:
+    """The packaged default model."""
+    path = packaged_models().get(DEFAULT_MODEL)
+    if path is None:
+        pytest.skip("the default model is not packaged yet")
+    return path
