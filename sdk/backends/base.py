@@ -1,0 +1,134 @@
+"""What a backend is, and what a network must look like to run on one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from sdk.errors import BackendError, BundleError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sdk.bundle import Bundle
+
+Signature = Mapping[str, "tuple[str, tuple[int, ...]]"]  # name -> (numpy dtype's name, shape)
+
+
+class Backend(Protocol):
+    """A network ready to run on one device in one precision.
+
+    Attributes:
+        name: Name in the registry, for example "openvino".
+        precision: Arithmetic in use: "fp32", "bf16" or "fp16".
+        device: The device in human words.
+        lanes: Frames it computes at the same time; further callers of `infer` wait.
+    """
+
+    name: str
+    precision: str
+    device: str
+    lanes: int
+
+    def infer(self, inputs: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.float32]]:
+        """Run one frame; safe to call from several threads.
+
+        Args:
+            inputs: uint8 [N, H, W, 3] RGB, C-contiguous, by the name of the input.
+
+        Returns:
+            float32 [K] by the name of the output, owned by the caller; K is 1 but for
+            `distortions`.
+
+        Raises:
+            BackendError: The runtime failed, or the backend is closed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the network; calls of `infer` that are under way finish. May be called twice."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BackendOptions:
+    """How a backend shall be set up.
+
+    Attributes:
+        precision: One that the backend's `precisions` names.
+        threads: CPU threads in all; None leaves the choice to the runtime.
+        lanes: Frames to compute at the same time. With 1, all threads work on one frame (lowest
+            latency); with more, the threads are shared out (highest throughput).
+    """
+
+    precision: str = "fp32"
+    threads: int | None = None
+    lanes: int = 1
+
+
+class BackendModule(Protocol):
+    """What each module of a backend offers to the registry."""
+
+    def precisions(self) -> tuple[str, ...]:
+        """Name what this machine computes natively, fastest first; "fp32" is always there."""
+        ...
+
+    def open_backend(self, bundle: Bundle, options: BackendOptions) -> Backend:
+        """Compile the bundle's network.
+
+        Raises:
+            BundleError: The network does not fit the manifest.
+            BackendError: The runtime cannot compile it.
+        """
+        ...
+
+
+def check_signature(bundle: Bundle, inputs: Signature, outputs: Signature) -> None:
+    """Compare a network's inputs and outputs with the manifest.
+
+    Args:
+        bundle: Where both come from.
+        inputs: The network's inputs; unknown sizes are -1.
+        outputs: The network's outputs, likewise.
+
+    Raises:
+        BundleError: A name, type or shape differs.
+    """
+    views = {name: ("uint8", view.shape) for name, view in bundle.views.items()}
+    _compare(bundle, "input", inputs, views)
+    labels = len(bundle.manifest.distortion_labels)
+    wanted: dict[str, tuple[str, tuple[int, ...]]] = {
+        name: ("float32", (1, labels) if name == "distortions" else (1,))
+        for name in bundle.manifest.outputs
+    }
+    _compare(bundle, "output", outputs, wanted)
+
+
+def _compare(bundle: Bundle, what: str, found: Signature, wanted: Signature) -> None:
+    for name in sorted({*found, *wanted}):
+        if found.get(name) != wanted.get(name):
+            raise BundleError(
+                f"{bundle.path}: {what} {name!r} of {bundle.manifest.onnx.file} is "
+                f"{_describe(found.get(name))}; its manifest asks for "
+                f"{_describe(wanted.get(name))}.",
+                hint="Write the bundle again with framescore's export.",
+            )
+
+
+def _describe(entry: tuple[str, tuple[int, ...]] | None) -> str:
+    return "missing" if entry is None else f"{entry[0]} {list(entry[1])}"
+
+
+def closed_error(name: str) -> BackendError:
+    """Build the error of a backend that is used after `close`."""
+    return BackendError(f"The {name} backend is closed.", hint="Create a new Scorer.")
+
+
+def first_line(error: Exception) -> str:
+    """Cut a runtime's message, often pages of it, to its first telling line."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    telling = [line for line in lines if line and not line.startswith("Exception from")]
+    return (telling or lines or [""])[0] or type(error).__name__
