@@ -1,0 +1,67 @@
+# make demo   score a clip made here and draw its timeline: the first thing to try
+# make test   every test         make lint   formats, lint, types, dependency law
+# make wheel  dist/*.whl         make clean  forget .venv, build and dist
+
+PYTHON ?= python3
+VENV ?= .venv
+
+# The torch that training and export are tested with. On a machine without a GPU the CPU build
+# saves gigabytes:
+#   make test TORCH="torch==2.13.0 --extra-index-url https://download.pytorch.org/whl/cpu"
+TORCH ?= torch==2.13.0
+
+# Python sources are used where they lie; a change of these needs the module built again.
+NATIVE := pyproject.toml CMakeLists.txt $(wildcard cmake/*.cmake cpp/CMakeLists.txt \
+	cpp/include/framescore/*.h cpp/src/*.h cpp/src/*.cpp cpp/bindings/*.cpp kernels/CMakeLists.txt)
+CXX_SOURCES := $(wildcard cpp/include/framescore/*.h cpp/src/*.h cpp/src/*.cpp cpp/bindings/*.cpp)
+PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint wheel clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed-demo
+	$(VENV)/bin/framescore demo
+
+test: $(VENV)/.installed-test
+	$(VENV)/bin/pytest --numprocesses auto
+
+lint: $(VENV)/.installed-test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/clang-format --dry-run -Werror $(CXX_SOURCES)
+	$(VENV)/bin/lint-imports
+
+wheel: $(VENV)/bin/python
+	$(VENV)/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(VENV)/.installed-demo: $(NATIVE) | $(VENV)/bin/python
+	$(PIP_INSTALL) --editable '.[report]'
+	touch $@
+
+$(VENV)/.installed-test: $(NATIVE) | $(VENV)/bin/python
+	$(PIP_INSTALL) --editable '.[test,export,train,report,onnxruntime]' $(TORCH)
+	touch $@ $(VENV)/.installed-demo
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "error: '$(PYTHON)' was not found; Python 3.10 or newer is needed." >&2; \
+	  echo "Install it (Debian, Ubuntu: apt install python3), or: make PYTHON=/path/to/python" >&2; \
+	  exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "error: $$($(PYTHON) --version) is too old; Python 3.10 or newer is needed." >&2; \
+	  echo "Name another one with: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "error: $(PYTHON) cannot create virtual environments." >&2; \
+	  echo "Install the missing part (Debian, Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	@$(PYTHON) -c 'import pathlib, sys, sysconfig; \
+	  sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' || { \
+	  echo "error: Python.h was not found; the native module needs it." >&2; \
+	  echo "Install it (Debian, Ubuntu: apt install python3-dev)." >&2; exit 1; }
+	@command -v "$${CXX:-c++}" >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || { \
+	  echo "error: no C++ compiler was found; the native module needs one with C++20." >&2; \
+	  echo "Install one (Debian, Ubuntu: apt install g++), or name it with CXX=." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)

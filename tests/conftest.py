@@ -1,0 +1,30 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# Deadlines measure the machine, not the code; on CI the same examples run every time.
+settings.register_profile("framescore", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("framescore")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the source tree."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The data sets that lie beside the repository; tests that need them skip where they don't."""
+    data = REPOSITORY.parent / "shared" / "data"
+    if not data.is_dir():
+        pytest.skip("needs the data sets in ../shared/data")
+    return data
