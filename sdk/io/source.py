@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar, runtime_checkable
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from ..errors import SourceError, UsageError
 from ..frames import Frame
@@ -171,7 +171,7 @@ def _local_path(text: str) -> str:
     if scheme is None:
         return text
     if scheme[1].lower() == "file":
-        return unquote(urlsplit(text).path)
+        return unquote(text[scheme.end() :].removeprefix("localhost"))
     raise SourceError(
         f"Sources of the kind {scheme[1]}:// are not read; a source is {GRAMMAR}.",
         hint=f"Pipe it: {_PIPE_HINT.format('ADDRESS')}",

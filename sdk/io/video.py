@@ -28,6 +28,9 @@ COMPLETE = 0.9  # less of the declared frames and of the declared time: the file
 class VideoFile(Source):
     """A video file: BGR frames, rotated as its metadata says.
 
+    OpenCV converts with the BT.601 matrix whatever the height, so colours of HD files differ a
+    little from the same video piped as y4m, which is taken as BT.709.
+
     `length` is what the container declares. A file that yields a few frames fewer is logged; one
     that stops before 90 % of its declared frames and duration ends with a SourceError, after all
     its frames.

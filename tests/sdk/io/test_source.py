@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sdk.errors import FramescoreError, SourceError, UsageError
@@ -37,6 +37,7 @@ def test_each_kind_of_source(
         str(image.parent): ImageFiles,
         f"{image.parent}/*.png": ImageFiles,
         f"file://{image}": ImageFiles,
+        f"file://localhost{image.parent}/o%6Ee.png": ImageFiles,
         str(write_video()): VideoFile,
         "-": PipeSource,
         "0": LiveSource,
@@ -154,6 +155,7 @@ def test_passwords_stay_out_of_names_and_messages() -> None:
     assert source.name == "rtsp://admin:***@192.0.2.1:554/live"
 
 
+@example("file://", "[")
 @given(
     st.sampled_from(
         ["", "rtsp:", "rtsp://", "v4l2:", "v4l2://", "gst:", "file://", "a://", "/", "["]
