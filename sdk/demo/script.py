@@ -8,7 +8,7 @@ from typing import Final
 FPS: Final = 25
 WIDTH: Final = 448  # fits into the smallest photograph without enlarging it
 HEIGHT: Final = 252
-RAMP_S: Final = 0.32  # a degradation grows and fades this long
+RAMP_S: Final = 0.3  # a degradation grows and fades this long
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +62,21 @@ SHOTS: Final = (
         0.0,
         4.2,
         ((0.2, 0.3, 0.0), (0.7, 0.5, 1.0)),
-        (Span("defocus", 0.45, 1.65), Span("JPEG blocks", 2.55, 3.75)),
+        (Span("defocus", 0.5, 1.6), Span("JPEG blocks", 2.6, 3.7)),
     ),
     Shot(
         "astronaut.png",
         4.2,
         8.4,
         ((0.0, 0.0, 0.4), (0.9, 0.3, 0.8)),
-        (Span("noise", 4.65, 5.85), Span("underexposure", 6.75, 7.95)),
+        (Span("noise", 4.7, 5.8), Span("underexposure", 6.8, 7.9)),
     ),
     Shot(
         "chelsea.png",
         8.4,
         12.6,
         ((0.0, 0.0, 1.0), (1.0, 0.7, 1.0)),
-        (Span("haze", 8.85, 10.05), Span("low resolution", 10.95, 12.15)),
+        (Span("haze", 8.9, 10.0), Span("low resolution", 11.0, 12.1)),
     ),
 )
 DURATION_S: Final = SHOTS[-1].end_s

@@ -126,6 +126,6 @@ def _add_thumbnail(figure: Figure, outcome: SpanOutcome, picture: Picture) -> No
 
 
 def _add_title(figure: Figure, score: FrameScore) -> None:
-    figure.text(_LEFT, 0.945, "The score falls where the picture does", color=_INK, fontsize=15)
+    figure.text(_LEFT, 0.945, "Quality score of a clip with known faults", color=_INK, fontsize=15)
     made_by = f"{score.model} · {score.backend} {score.precision}"
     figure.text(_RIGHT, 0.945, made_by, color=_MUTED, fontsize=9, ha="right")

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import sdk
+from sdk.backends.registry import BACKENDS
+from sdk.cli.options import BackendName, Format, Precision
+from sdk.precision import PRECISIONS
+from sdk.sinks import SINK_FORMATS
+
+
+def test_version(cli):
+    assert cli("--version") == (0, f"framescore {sdk.__version__}\n", "")
+
+
+def test_help_lists_the_commands(cli):
+    result = cli("--help")
+    assert result.code == 0
+    assert all(command in result.out for command in ("score", "demo", "models", "doctor"))
+    assert "higher is better" in result.out
+
+
+@pytest.mark.parametrize("command", ["score", "demo", "models", "doctor"])
+def test_every_command_explains_itself_in_80_columns(command, cli):
+    result = cli(command, "--help")
+    assert result.code == 0
+    assert max(map(len, result.out.splitlines())) <= 80
+
+
+def test_without_a_command_the_help_is_shown(cli):
+    result = cli()
+    assert result.code == 2
+    assert "Usage" in result.out + result.err
+
+
+def test_an_unknown_command(cli):
+    result = cli("rate")
+    assert result.code == 2
+    assert "rate" in result.err
+
+
+def test_choices_are_those_of_the_sdk():
+    assert [choice.value for choice in BackendName] == ["auto", *BACKENDS]
+    assert {choice.value for choice in Precision} == {"auto", *PRECISIONS}
+    assert tuple(choice.value for choice in Format) == SINK_FORMATS
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys\nfrom sdk.cli import main\nmain(['--help'])\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"numpy", "cv2", "openvino", "onnxruntime", "msgspec", "matplotlib", "skimage"}
+    assert not heavy & set(done.stderr.split())
