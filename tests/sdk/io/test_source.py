@@ -80,7 +80,7 @@ def test_files_called_like_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("gone.mp4", "no such file"),
         ("gone/deep/x.png", "no directory 'gone/deep'"),
         ("gone/*.png", "no file was found"),
-        ("nul\0", "null byte"),
+        ("nul\0", "embedded null"),
         ("x" * 5000, "too long"),
         ("https://example.org/a.mp4", "kind https://"),
         ("rtsp:", "incomplete"),
