@@ -9,21 +9,19 @@ from pathlib import Path
 import pytest
 from importlinter.cli import lint_imports
 
-HEAVY = set(
-    [
-        "cv2",
-        "matplotlib",
-        "msgspec",
-        "onnx",
-        "onnxruntime",
-        "openvino",
-        "rich",
-        "skimage",
-        "tensorrt",
-        "torch",
-        "typer",
-    ]
-)
+HEAVY = {
+    "cv2",
+    "matplotlib",
+    "msgspec",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "rich",
+    "skimage",
+    "tensorrt",
+    "torch",
+    "typer",
+}
 
 
 def modules_after(statement: str) -> set[str]:
