@@ -51,7 +51,9 @@ def prepare(
     for split, (groups, offset) in sizes.items():
         chosen = [photo for photo in everything if photo.split == split]
         synthesis = Synthesis(chosen, read_type_level(means), recipe.seed + offset)
-        write_store(work / split, synthesis, groups, workers, track(range(groups), f"{split} frames"))
+        write_store(
+            work / split, synthesis, groups, workers, track(range(groups), f"{split} frames")
+        )
         steps = range(0, groups * GROUP, CHUNK)
         write_features(work / split, fresh_model(recipe, start), track(steps, f"{split} features"))
 

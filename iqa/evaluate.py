@@ -1,7 +1,7 @@
 """What a model is worth: on distorted clean pictures against human means, and on rated pictures.
 
-A model is any callable from one uint8 BGR frame ``[H, W, 3]`` to a score, higher better, so that the
-shipped bundle, a torch model or a classical measure are judged by the same code.
+A model is any callable from one uint8 BGR frame ``[H, W, 3]`` to a score, higher better, so that
+the shipped bundle, a torch model or a classical measure are judged by the same code.
 """
 
 from __future__ import annotations
@@ -34,24 +34,28 @@ class Distorted:
 
 
 def distorted_set(folder: Path) -> Iterator[Distorted]:
-    """Every picture of ``folder`` under all 25 types and 5 levels, seeded by picture, type, level."""
+    """Every picture of ``folder`` under all 25 types and 5 levels, seeded by all three."""
     for number, path in enumerate(sorted(folder.glob("*.png"))):
         rgb = from_bytes(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))
         for kind in TYPES:
             for level in LEVELS:
                 image = distort(rgb, kind, level, np.random.default_rng([number, kind, level]))
-                yield Distorted(path.stem, kind, level, np.ascontiguousarray(to_bytes(image)[..., ::-1]))
+                yield Distorted(
+                    path.stem, kind, level, np.ascontiguousarray(to_bytes(image)[..., ::-1])
+                )
 
 
 def synthetic_report(
     score: Score, frames: Iterator[Distorted], means: dict[tuple[int, int], float]
 ) -> dict[str, object]:
-    """SROCC against the human (type, level) means, per type, and every clear step that is not followed."""
+    """SROCC against human (type, level) means, by type, and each clear step not followed."""
     rows = [(f.kind, f.level, score(f.frame)) for f in frames]
     values = np.array([r[2] for r in rows])
     opinions = np.array([means[r[0], r[1]] for r in rows])
     table = {
-        kind: [float(np.mean([v for k, lv, v in rows if (k, lv) == (kind, level)])) for level in LEVELS]
+        kind: [
+            float(np.mean([v for k, lv, v in rows if (k, lv) == (kind, level)])) for level in LEVELS
+        ]
         for kind in TYPES
     }
     return {
@@ -69,7 +73,7 @@ def synthetic_report(
 def broken_steps(
     table: dict[int, list[float]], means: dict[tuple[int, int], float]
 ) -> list[dict[str, object]]:
-    """Neighbouring levels whose human means clearly differ and whose mean scores order otherwise."""
+    """Neighbouring levels whose human means clearly differ and whose scores order otherwise."""
     out: list[dict[str, object]] = []
     for kind, scores in table.items():
         for level in LEVELS[:-1]:
@@ -82,7 +86,7 @@ def broken_steps(
 
 
 def rated_report(score: Score, root: Path) -> dict[str, dict[str, float]]:
-    """Agreement per data set of ``root/index.csv`` (file, dataset, mos, content); sets are never pooled.
+    """Agreement per set of ``root/index.csv`` (file, dataset, mos, content), never pooled.
 
     Where contents repeat, ``srocc_within`` is the mean over contents of the SROCC inside one.
     """

@@ -48,5 +48,6 @@ def bootstrap(p: NDArray[np.float64], o: NDArray[np.float64], seed: int) -> tupl
     """95 % percentile interval of the SROCC over resampled pairs."""
     rng = np.random.default_rng(seed)
     picks = rng.integers(0, len(p), (RESAMPLES, len(p)))
-    values = [srocc(p[rows], o[rows]) for rows in picks]
+    usable = [rows for rows in picks if np.ptp(p[rows]) and np.ptp(o[rows])]
+    values = [srocc(p[rows], o[rows]) for rows in usable]
     return float(np.percentile(values, 2.5)), float(np.percentile(values, 97.5))

@@ -1,14 +1,13 @@
 """Train ``glint-edge`` from a recipe on cached trunk features; stops and resumes without a trace.
 
-The order of samples depends on (seed, step) only and the whole state is saved, so a run that was killed
-and resumed gives the weights of one that was not.
+The order of samples depends on (seed, step) only and the whole state is saved, so a run that was
+killed and resumed gives the weights of one that was not.
 """
 
 from __future__ import annotations
 
 import copy
 import csv
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,16 @@ from iqa.data.synthesis import GROUP
 from iqa.models.glint_edge import GlintEdge
 from iqa.recipe import Recipe
 
-LOG_FIELDS = ("step", "loss", "regression", "ranking", "correlation", "cause", "spread", "images_per_s")
+LOG_FIELDS = (
+    "step",
+    "loss",
+    "regression",
+    "ranking",
+    "correlation",
+    "cause",
+    "spread",
+    "images_per_s",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,10 @@ class Batches:
     def __getitem__(self, step: int) -> Batch:
         rows = self.rows(step)
         target = (torch.from_numpy(self.store.mos[rows]) - 1) / 4
-        labels = (torch.from_numpy(self.store.weight[rows]), torch.from_numpy(self.store.causes[rows]))
+        labels = (
+            torch.from_numpy(self.store.weight[rows]),
+            torch.from_numpy(self.store.causes[rows]),
+        )
         return Batch(self.features.batch(rows), target, *labels, torch.from_numpy(rows // GROUP))
 
 
@@ -96,11 +107,15 @@ class Trainer:
 
     def update(self, batch: Batch) -> dict[str, float]:
         """One optimisation step; returns the loss and its parts."""
-        torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)  # dropout, reproducible on resume
+        torch.manual_seed(
+            self.recipe.seed * 1_000_003 + self.step
+        )  # dropout, reproducible on resume
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * learning_rate(self.step, self.recipe)
         parts = self.losses(batch)
-        total = sum((self.recipe.weights[name] * value for name, value in parts.items()), torch.zeros(()))
+        total = sum(
+            (self.recipe.weights[name] * value for name, value in parts.items()), torch.zeros(())
+        )
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
@@ -136,7 +151,7 @@ class Trainer:
             "step": self.step,
         }
         torch.save(state, path.with_suffix(".part"))
-        os.replace(path.with_suffix(".part"), path)
+        path.with_suffix(".part").replace(path)
 
     def restore(self, path: Path) -> None:
         """Continue from what :meth:`save` wrote."""
@@ -148,7 +163,7 @@ class Trainer:
 
 
 def fit(trainer: Trainer, batches: Batches, folder: Path, until: int | None = None) -> None:
-    """Train up to ``until`` steps (default: the recipe's), with a checkpoint and a log in ``folder``."""
+    """Train up to ``until`` steps (default: all) with a checkpoint and a log in ``folder``."""
     checkpoint, recipe = folder / "checkpoint.pt", trainer.recipe
     if checkpoint.is_file():
         trainer.restore(checkpoint)
@@ -161,7 +176,12 @@ def fit(trainer: Trainer, batches: Batches, folder: Path, until: int | None = No
         while trainer.step < last:
             parts = trainer.update(batches[trainer.step])
             if trainer.step % recipe.log_every == 0:
-                rate = (trainer.step - first) * batches.groups * GROUP / (time.perf_counter() - started)
+                rate = (
+                    (trainer.step - first)
+                    * batches.groups
+                    * GROUP
+                    / (time.perf_counter() - started)
+                )
                 row = {name: round(value, 5) for name, value in parts.items()}
                 log.writerow({"step": trainer.step, **row, "images_per_s": round(rate, 1)})
                 stream.flush()

@@ -47,13 +47,15 @@ def write_features(folder: Path, model: GlintEdge, progress: Iterable[int] | Non
     """Run the trunk of ``model`` over the store in ``folder`` and keep its outputs there."""
     store = Store.open(folder)
     maps = {
-        name: open_memmap(folder / f"{name}.part", "w+", np.float16, (len(store), side, side, channels))
+        name: open_memmap(
+            folder / f"{name}.part", "w+", np.float16, (len(store), side, side, channels)
+        )
         for name, (channels, side) in SHAPES.items()
     }
     for start in progress or range(0, len(store), CHUNK):
         rows = slice(start, start + CHUNK)
-        local4, local8 = model.shallow(torch.from_numpy(store.fragments[rows]))
-        _, context8 = model.shallow(torch.from_numpy(store.resize[rows]))
+        local4, local8 = model.shallow(torch.from_numpy(np.array(store.fragments[rows])))
+        _, context8 = model.shallow(torch.from_numpy(np.array(store.resize[rows])))
         for name, value in zip(SHAPES, (local4, local8, context8), strict=True):
             maps[name][rows] = value.permute(0, 2, 3, 1).numpy()
     for name in SHAPES:

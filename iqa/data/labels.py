@@ -50,7 +50,7 @@ def read_type_level(path: Path) -> dict[tuple[int, int], float]:
 
 
 def causes(mos: float, names: tuple[str, ...]) -> NDArray[np.float32]:
-    """Posterior target: ``names`` share the mass that a visible fault deserves, "none" has the rest."""
+    """Posterior target: ``names`` share a visible fault's mass, "none" has the rest."""
     clean = float(np.clip((mos - 4.0) / (MOS_CLEAN - 4.0), 0, 1))
     target = np.zeros(len(DISTORTION_LABELS), dtype=np.float32)
     target[0] = clean if names else 1.0
@@ -66,6 +66,6 @@ def both(first: float, second: float) -> float:
 
 
 def fault_label(name: str, severity: float) -> Label:
-    """Anchor of a camera fault: from clean at 0 to its prior at 1; a quarter of a human mean's trust."""
+    """Anchor of a camera fault: clean at 0, its prior at 1; a quarter of a human mean's trust."""
     mos = MOS_CLEAN - (MOS_CLEAN - FAULTS[name][1]) * severity**0.8
     return Label(mos, 0.25, causes(mos, CAUSES_OF_FAULT[name]))

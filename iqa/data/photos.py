@@ -1,4 +1,4 @@
-"""Clean photographs to distort, read from a folder with an ``index.csv`` (file, split, licence, ...)."""
+"""Clean photographs to distort, from folders with an ``index.csv`` (file, split, licence)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Both views of many samples on disk, so that training does not wait for distortions.
 
-A store is a folder: ``fragments.npy`` and ``resize.npy`` (uint8 ``[N, 224, 224, 3]``), ``labels.npz``.
+A store is a folder: ``fragments.npy`` and ``resize.npy`` (uint8 ``[N, 224, 224, 3]``),
+``labels.npz``.
 """
 
 from __future__ import annotations
@@ -55,22 +56,32 @@ class Store:
 def views_of(image: Picture) -> Views:
     """Both views of a float frame, through the 8 bits a camera delivers."""
     frame = as_frame(to_bytes(image), format="rgb")
-    fragments, resize = (View.parse(VIEWS[name]).apply(frame)[0] for name in ("fragments", "resize"))
+    fragments, resize = (
+        View.parse(VIEWS[name]).apply(frame)[0] for name in ("fragments", "resize")
+    )
     return fragments, resize
 
 
-def _group(synthesis: Synthesis, index: int) -> list[tuple[Views, float, float, NDArray[np.float32]]]:
+def _group(
+    synthesis: Synthesis, index: int
+) -> list[tuple[Views, float, float, NDArray[np.float32]]]:
     samples = synthesis.group(index)
     return [(views_of(s.image), s.label.mos, s.label.weight, s.label.causes) for s in samples]
 
 
 def write_store(
-    folder: Path, synthesis: Synthesis, groups: int, workers: int, progress: Iterable[int] | None = None
+    folder: Path,
+    synthesis: Synthesis,
+    groups: int,
+    workers: int,
+    progress: Iterable[int] | None = None,
 ) -> None:
-    """Make ``groups`` groups with ``workers`` processes. ``labels.npz`` comes last and marks the end."""
+    """Make ``groups`` groups with ``workers`` processes; ``labels.npz`` comes last."""
     folder.mkdir(parents=True, exist_ok=True)
     shape = (groups * GROUP, SIDE, SIDE, 3)
-    maps = [open_memmap(folder / f"{n}.npy", "w+", np.uint8, shape) for n in ("fragments", "resize")]
+    maps = [
+        open_memmap(folder / f"{n}.npy", "w+", np.uint8, shape) for n in ("fragments", "resize")
+    ]
     labels: list[tuple[float, float, NDArray[np.float32]]] = []
     with ProcessPoolExecutor(workers) as pool:
         made = pool.map(partial(_group, synthesis), range(groups), chunksize=4)
@@ -80,4 +91,9 @@ def write_store(
                     target[index * GROUP + offset] = view
                 labels.append(tuple(label))
     mos, weight, causes = zip(*labels, strict=True)
-    np.savez(folder / "labels.npz", mos=np.float32(mos), weight=np.float32(weight), causes=np.stack(causes))
+    np.savez(
+        folder / "labels.npz",
+        mos=np.float32(mos),
+        weight=np.float32(weight),
+        causes=np.stack(causes),
+    )

@@ -34,9 +34,7 @@ class Sample:
 class Synthesis:
     """Makes group ``index`` of an endless, seeded sequence."""
 
-    def __init__(
-        self, photos: list[Photo], means: dict[tuple[int, int], float], seed: int
-    ) -> None:
+    def __init__(self, photos: list[Photo], means: dict[tuple[int, int], float], seed: int) -> None:
         self.photos = photos
         self.means = means
         self.seed = seed
@@ -54,14 +52,16 @@ class Synthesis:
         """A photograph at a random scale, sometimes cropped, half the time mirrored."""
         image = self.photos[int(rng.integers(len(self.photos)))].read()
         longest = max(image.shape[:2])
-        target = math.exp(rng.uniform(math.log(MIN_LONG_SIDE), math.log(longest)))
+        target = math.exp(rng.uniform(math.log(min(MIN_LONG_SIDE, longest)), math.log(longest)))
         scale = min(target / longest, 1.0)
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         if rng.random() < CROP_SHARE:
             image = crop(image, rng)
         return np.ascontiguousarray(image[:, ::-1]) if rng.random() < 0.5 else image
 
-    def _rated(self, image: Picture, levels: tuple[int, ...], rng: np.random.Generator) -> tuple[Picture, int, float]:
+    def _rated(
+        self, image: Picture, levels: tuple[int, ...], rng: np.random.Generator
+    ) -> tuple[Picture, int, float]:
         kind, level = int(rng.integers(1, 26)), int(rng.choice(levels))
         return distort(image, kind, level, rng), kind, self.means[kind, level]
 
@@ -77,7 +77,10 @@ class Synthesis:
         draws = int(rng.integers(2**32))  # the same cast, veil or kernel at every severity
         steps = (np.arange(GROUP) + rng.random(GROUP)) / GROUP
         return [
-            Sample(FAULTS[name][0](frame, float(s), np.random.default_rng(draws)), fault_label(name, float(s)))
+            Sample(
+                FAULTS[name][0](frame, float(s), np.random.default_rng(draws)),
+                fault_label(name, float(s)),
+            )
             for s in steps
         ]
 
@@ -96,5 +99,7 @@ class Synthesis:
 def crop(image: Picture, rng: np.random.Generator) -> Picture:
     """A random window of 55-100 % of each side, at least 224 pixels where the picture has them."""
     sides = [min(max(round(n * rng.uniform(0.55, 1)), 224), n) for n in image.shape[:2]]
-    top, left = (int(rng.integers(0, n - s + 1)) for n, s in zip(image.shape[:2], sides, strict=True))
+    top, left = (
+        int(rng.integers(0, n - s + 1)) for n, s in zip(image.shape[:2], sides, strict=True)
+    )
     return np.ascontiguousarray(image[top : top + sides[0], left : left + sides[1]])

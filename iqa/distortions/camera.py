@@ -1,9 +1,9 @@
 """Faults that cameras have and KADID-10k lacks, each on a continuous severity in 0..1.
 
-Nobody rated these, so training uses them by rank within one fault and one picture; ``PRIOR`` is only a
-weak anchor for where the scale ends. Models: haze I = J t + A (1 - t) (Koschmieder), underwater the same
-with per-channel attenuation and a veiling light; the rest are what the names say. Severity 0 leaves the
-picture as it is. Pictures are float32 RGB ``[H, W, 3]`` in 0..1.
+Nobody rated these, so training uses them by rank within one fault and one picture; ``PRIOR`` is
+only a weak anchor for where the scale ends. Models: haze I = J t + A (1 - t) (Koschmieder),
+underwater the same with per-channel attenuation and a veiling light; the rest are what the names
+say. Severity 0 leaves the picture as it is. Pictures are float32 RGB ``[H, W, 3]`` in 0..1.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ Fault = Callable[[Picture, float, np.random.Generator], Picture]
 
 
 def depth_map(shape: tuple[int, ...], rng: np.random.Generator) -> Picture:
-    """A smooth plausible depth ``[H, W, 1]`` in 0.3..1: farther towards one edge, with soft bumps."""
+    """A smooth plausible depth ``[H, W, 1]`` in 0.3..1, farther towards the top."""
     height, width = shape[:2]
-    bumps = cv2.resize(rng.random((5, 7), dtype=np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    bumps = cv2.resize(
+        rng.random((5, 7), dtype=np.float32), (width, height), interpolation=cv2.INTER_CUBIC
+    )
     ramp = np.linspace(1, 0, height, dtype=np.float32)[:, None]
     depth = 0.6 * ramp + 0.4 * np.clip(bumps, 0, 1)
     return (0.3 + 0.7 * depth)[..., None]
@@ -82,7 +84,9 @@ def low_light(image: Picture, severity: float, rng: np.random.Generator) -> Pict
     shot = np.sqrt(linear * np.float32(0.004 * severity) + np.float32((0.012 * severity) ** 2))
     noisy = np.clip(linear + rng.standard_normal(image.shape, dtype=np.float32) * shot, 0, 1)
     gain = np.float32(rng.uniform(1, 1 / float(exposure) ** 0.7))
-    return np.clip(from_bytes(to_bytes(noisy ** np.float32(1 / 2.2))) * gain ** np.float32(1 / 2.2), 0, 1)
+    return np.clip(
+        from_bytes(to_bytes(noisy ** np.float32(1 / 2.2))) * gain ** np.float32(1 / 2.2), 0, 1
+    )
 
 
 def over_exposure(image: Picture, severity: float, rng: np.random.Generator) -> Picture:

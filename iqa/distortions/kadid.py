@@ -1,11 +1,13 @@
 """The 25 distortions of KADID-10k at their five published levels.
 
-Source: Lin, Hosu, Saupe, "KADID-10k: A Large-scale Artificially Distorted IQA Database" (QoMEX 2019).
-Parameters are the generator's. Two operations differ and say so: ``denoise`` (non-local means where the
-generator runs a DnCNN, whose weights we do not have) and ``quantise`` (an exact optimum of the same
-criterion). A level is a setting, not a severity: for mean shift and contrast the middle level is best.
+Source: Lin, Hosu, Saupe, "KADID-10k: A Large-scale Artificially Distorted IQA Database" (QoMEX
+2019). Parameters are the generator's. Two operations differ and say so: ``denoise`` (non-local
+means where the generator runs a DnCNN, whose weights we do not have) and ``quantise`` (an exact
+optimum of the same criterion). A level is a setting, not a severity: for mean shift and contrast
+the middle level is best.
 
-Every operation takes and returns float32 RGB ``[H, W, 3]`` in 0..1 and draws from the given generator only.
+Every operation takes and returns float32 RGB ``[H, W, 3]`` in 0..1 and draws from the given
+generator only.
 """
 
 from __future__ import annotations
@@ -187,7 +189,9 @@ def mean_shift(image: Picture, amount: float, rng: np.random.Generator) -> Pictu
 
 def jitter(image: Picture, sigma: float, rng: np.random.Generator) -> Picture:
     height, width = image.shape[:2]
-    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    columns, rows = np.meshgrid(
+        np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+    )
     for _ in range(5):
         dx, dy = rng.standard_normal((2, height, width), dtype=np.float32) * np.float32(sigma)
         image = cv2.remap(
@@ -197,7 +201,7 @@ def jitter(image: Picture, sigma: float, rng: np.random.Generator) -> Picture:
 
 
 def patch_shift(image: Picture, count: float, rng: np.random.Generator) -> Picture:
-    """Non-eccentricity patch: ``count`` patches of 16x16 replaced by a neighbour at most 8 px away."""
+    """Non-eccentricity patch: ``count`` 16x16 patches replaced by one at most 8 px away."""
     out, side = image.copy(), 16
     height, width = image.shape[0] - side, image.shape[1] - side
     for _ in range(int(count)):
@@ -217,7 +221,7 @@ def pixelate(image: Picture, strength: float, rng: np.random.Generator) -> Pictu
 
 def optimal_levels(histogram: NDArray[np.float64], classes: int) -> NDArray[np.int64]:
     """Boundaries of the ``classes`` bins that minimise the variance within them (multi-Otsu's
-    criterion), exact by dynamic programming over 256 grey values. Returns ``[classes - 1]`` cuts."""
+    criterion), exact by dynamic programming over 256 grey values; ``[classes - 1]`` cuts."""
     bins = np.arange(histogram.size)
     weight = np.concatenate([[0.0], np.cumsum(histogram)])
     first = np.concatenate([[0.0], np.cumsum(histogram * bins)])
@@ -225,7 +229,9 @@ def optimal_levels(histogram: NDArray[np.float64], classes: int) -> NDArray[np.i
     for start in range(histogram.size):
         mass = weight[start + 1 :] - weight[start]
         total = first[start + 1 :] - first[start]
-        gain[start, start + 1 :] = np.divide(total**2, mass, out=np.zeros_like(mass), where=mass > 0)
+        gain[start, start + 1 :] = np.divide(
+            total**2, mass, out=np.zeros_like(mass), where=mass > 0
+        )
     best, back = gain[0].copy(), []
     for _ in range(classes - 1):
         options = best[:-1, None] + gain  # [start, stop]
@@ -244,7 +250,9 @@ def quantise(image: Picture, thresholds: float, rng: np.random.Generator) -> Pic
     cuts = optimal_levels(histogram, int(thresholds) + 1)
     label = np.searchsorted(cuts, np.arange(256), side="right")
     mass = np.bincount(label, histogram, minlength=len(cuts) + 1)
-    mean = np.bincount(label, histogram * np.arange(256), minlength=len(cuts) + 1) / np.maximum(mass, 1)
+    mean = np.bincount(label, histogram * np.arange(256), minlength=len(cuts) + 1) / np.maximum(
+        mass, 1
+    )
     return (mean[label] / 255).astype(np.float32)[data]
 
 
@@ -298,7 +306,7 @@ TYPES: dict[int, tuple[str, Operation, tuple[float, ...]]] = {
 
 
 def distort(image: Picture, kind: int, level: int, rng: np.random.Generator) -> Picture:
-    """Apply KADID type ``kind`` (1..25) at ``level`` (1..5), stretched before and after as published.
+    """Apply KADID type ``kind`` at ``level``, stretched before and after as published.
 
     Args:
         image: float32 RGB ``[H, W, 3]``, 0..1.

@@ -1,7 +1,8 @@
 """``glint-edge``: a small two-view descendant of GlintIQA for camera frames of any resolution.
 
-A local branch sees native-resolution fragments (noise, blur, blocking as they are), a global branch sees
-the whole frame reduced (content, exposure, haze). Features meet by progressive integration.
+A local branch sees native-resolution fragments (noise, blur, blocking as they are), a global
+branch sees the whole frame reduced (content, exposure, haze). Features meet by progressive
+integration.
 """
 
 from __future__ import annotations
@@ -20,12 +21,17 @@ DISTORTION_LABELS = (
 )  # fmt: skip
 
 WIDTH = 192
+TAP_WIDTH = 96  # of each local tap; GlintIQA gives every tap the full width
 HEADS = 3
 GRID = 14  # a 224 pixel side at stride 16
 POSITIONS = GRID * GRID
 SHARED_LAST = 6  # trunk blocks up to here serve both views
 TRUNK_LAST = 13
-TAPS = {3: (24, 4), 6: (32, 2), 13: (96, 1)}  # block: (channels, kernel = stride onto the 14x14 grid)
+TAPS = {
+    3: (24, 4),
+    6: (32, 2),
+    13: (96, 1),
+}  # block: (channels, kernel = stride onto the 14x14 grid)
 SIGMA_FLOOR = 0.5  # score points
 
 
@@ -61,9 +67,9 @@ class LocalBranch(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.deep = stages(SHARED_LAST + 1, TRUNK_LAST)
-        self.embed = nn.ModuleList(nn.Conv2d(c, WIDTH, k, k) for c, k in TAPS.values())
+        self.embed = nn.ModuleList(nn.Conv2d(c, TAP_WIDTH, k, k) for c, k in TAPS.values())
         self.attention = ChannelAttention(POSITIONS)
-        self.project = nn.Conv2d(len(TAPS) * WIDTH, WIDTH, 1)
+        self.project = nn.Conv2d(len(TAPS) * TAP_WIDTH, WIDTH, 1)
 
     def forward(self, stride4: Tensor, stride8: Tensor) -> Tensor:
         stride16 = run(self.deep, stride8)  # [B, 96, 14, 14]
@@ -139,7 +145,7 @@ class GlintEdge(nn.Module):
         return feature.mean(dim=(2, 3))
 
     def shallow(self, view: Tensor) -> tuple[Tensor, Tensor]:
-        """Shared trunk: uint8 ``[B, 224, 224, 3]`` -> ``[B, 24, 56, 56]`` and ``[B, 32, 28, 28]``."""
+        """Shared trunk: uint8 view ``[B, 224, 224, 3]`` -> strides 4 and 8, 24 and 32 channels."""
         x = (view.float() - 127.5) / 127.5  # cast first: TensorRT refuses to transpose uint8
         x = x.permute(0, 3, 1, 2)
         for index, block in self.trunk.items():

@@ -1,8 +1,8 @@
 """GlintIQA's integration of local and global features, channel first throughout.
 
-Source: GlintIQA (arXiv 2408.03885): channel-wise self-attention (CWSA) with identity permutation, and
-spatial enhancement (SIEM). Ours, not the authors': the linearised attention, the depthwise-separable
-SIEM and its activation.
+Source: GlintIQA (arXiv 2408.03885): channel-wise self-attention (CWSA) with identity permutation,
+and spatial enhancement (SIEM). Ours, not the authors': the linearised attention, the depthwise-
+separable SIEM and its activation.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ NORM_EPS = 1e-6  # 1e-12 of the published code underflows in fp16
 class ChannelAttention(nn.Module):
     """Self-attention between channels, each a vector of ``positions`` values.
 
-    The logits are cosines / sqrt(positions), at most 1/14 for 196 positions, so exp(x) is replaced by
-    1 + x: the attention becomes two small products and no channels x channels matrix is formed.
-    The error against the softmax is about 1e-5 of the output.
+    The logits are cosines / sqrt(positions), at most 1/14 for 196 positions, so exp(x) is
+    replaced by 1 + x: the attention becomes two small products and no channels x channels matrix
+    is formed. The error against the softmax is about 1e-5 of the output.
 
     Shapes: ``[B, C, N]`` in and out, with ``N = positions``.
     """
@@ -36,7 +36,11 @@ class ChannelAttention(nn.Module):
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Unit-length queries and keys, and values, each ``[B, C, N]``."""
         query, key, value = self.qkv(x).chunk(3, dim=-1)
-        return F.normalize(query, dim=-1, eps=NORM_EPS), F.normalize(key, dim=-1, eps=NORM_EPS), value
+        return (
+            F.normalize(query, dim=-1, eps=NORM_EPS),
+            F.normalize(key, dim=-1, eps=NORM_EPS),
+            value,
+        )
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Linearised attention, ``[B, C, N]``."""

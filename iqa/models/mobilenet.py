@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Per block 1..13: expansion, output channels, stride (table 2 of the paper, repeated rows unrolled).
+# Per block 1..13: expansion, output channels, stride (table 2 of the paper, rows unrolled).
 BLOCKS = (
     (1, 16, 1),
     (6, 24, 2), (6, 24, 1),
@@ -22,7 +22,7 @@ STEM_CHANNELS = 32
 
 
 class SameConv(nn.Conv2d):
-    """3x3 convolution padded as TensorFlow does: a stride of 2 pads even sizes right and below only."""
+    """3x3 convolution padded as in TensorFlow: stride 2 pads even sizes right and below only."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, groups: int = 1) -> None:
         super().__init__(inputs, outputs, 3, stride, 1 if stride == 1 else 0, groups=groups)
@@ -55,7 +55,7 @@ class InvertedResidual(nn.Module):
 
 
 def stages(first: int, last: int) -> nn.ModuleDict:
-    """Blocks ``first``..``last`` of MobileNetV2 keyed by their torchvision index (0 is the stem)."""
+    """Blocks ``first``..``last`` of MobileNetV2 by their torchvision index (0 is the stem)."""
     built = nn.ModuleDict()
     if first == 0:
         built["0"] = conv_relu6(SameConv(3, STEM_CHANNELS, 2))
