@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sdk.cli import options as opt
-from sdk.cli.exits import EXIT_OK, exits_cleanly
+from sdk.cli.exits import EXIT_OK, exits_cleanly, say
+from sdk.cli.progress import show_progress, stderr_is_watched
 
 if TYPE_CHECKING:
     from sdk.demo.degradations import Picture
@@ -30,11 +31,14 @@ def demo(
     """
     from sdk.demo.clip import write_clip
     from sdk.demo.outcome import span_outcomes
+    from sdk.demo.script import FRAMES
     from sdk.demo.timeline import draw_timeline, load_figure_class
 
     load_figure_class()  # what is missing is said now, not after the work
     _make_folder(output)
     clip, log, picture = (output / name for name in ("demo.avi", "scores.jsonl", "timeline.png"))
+    if stderr_is_watched():
+        say(f"making {clip} ({FRAMES} frames)")
     write_clip(clip)
     scores = _score_clip(clip, log, model)
     outcomes = span_outcomes(scores)
@@ -56,7 +60,6 @@ def _make_folder(folder: Path) -> None:
 
 
 def _score_clip(clip: Path, log: Path, model: str | None) -> list[FrameScore]:
-    from sdk.cli.progress import show_progress, stderr_is_watched
     from sdk.io import open_source
     from sdk.results import VideoScore
     from sdk.scorer import Scorer

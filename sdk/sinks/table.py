@@ -17,6 +17,9 @@ from sdk.sinks.output import OutputOwner
 if TYPE_CHECKING:
     from rich.table import Table
 
+_SHORT: Final = {"harmonic_mean": "harmonic"}  # headers that would take the room of the names
+_MANY_METHODS: Final = 5  # from here on, the columns leave no room for the distortion
+
 FEW_FRAMES: Final = 12
 """A source with more frames than this, all under one name, is shown pooled."""
 
@@ -98,15 +101,18 @@ class TableSink(OutputOwner):
         return table
 
     def _clip_table(self, parts: Sequence[_Part]) -> Table:
-        table = make_table("source", "frames", *self._pool, right=("frames", *self._pool))
-        table.add_column("mostly")
+        methods = [_SHORT.get(method, method) for method in self._pool]
+        table = make_table("source", "frames", *methods, right=("frames", *methods))
+        roomy = len(methods) < _MANY_METHODS
+        if roomy:
+            table.add_column("mostly", no_wrap=True)
         for video, positions in parts:
             pooled = video.pooled()
             table.add_row(
                 video.source + ("" if video.complete else " (incomplete)"),
                 str(video.frames),
                 *(_number(pooled[method]) for method in self._pool),
-                self._mostly(positions),
+                *([self._mostly(positions)] if roomy else []),
             )
         return table
 

@@ -136,7 +136,7 @@ class TestGate:
         assert "c_bright" not in result.err
 
     def test_the_table_shows_the_methods(self, score, clip):
-        assert "harmonic_mean" in score(clip, "--pool", "harmonic_mean,p1").out
+        assert "harmonic     p1" in score(clip, "--pool", "harmonic_mean,p1").out
 
 
 class TestFailures:

@@ -251,7 +251,7 @@ class TestTable:
     def test_the_columns_are_those_asked_for(self):
         text = written("table", clip_scores([80.0] * 30), pool=("p10", "harmonic_mean"))
         header = next(line for line in text.splitlines() if "source" in line)
-        assert header.split() == ["source", "frames", "p10", "harmonic_mean", "mostly"]
+        assert header.split() == ["source", "frames", "p10", "harmonic", "mostly"]
 
     def test_says_what_the_numbers_mean_and_who_made_them(self):
         text = written("table", [frame_score()])
