@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor  # noqa: E402
+
+from export.build import build_bundle  # noqa: E402
+from export.description import Description, read_description  # noqa: E402
+from sdk.backends import BACKENDS  # noqa: E402
+from sdk.errors import BundleError, FrameError, UsageError  # noqa: E402
+from sdk.scorer import Scorer  # noqa: E402
+
+from .small_network import DESCRIPTION, LABELS, SmallNetwork, build  # noqa: E402
+
+BUILDER = f"{__package__}.small_network:build"
+
+
+def frames(count: int = 3) -> list[NDArray[np.uint8]]:
+    random = np.random.default_rng(1)
+    return [random.integers(0, 80 * (1 + i), (120, 160, 3), np.uint8) for i in range(count)]
+
+
+@pytest.fixture(scope="module")
+def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("build") / "small.framescore"
+    build_bundle(BUILDER, None, frames(), path, DESCRIPTION, members={"LICENSE": b"free"})
+    return path
+
+
+@pytest.mark.parametrize("backend", list(BACKENDS))
+def test_bundle_scores_like_the_network(bundle_path: Path, backend: str) -> None:
+    pytest.importorskip(BACKENDS[backend].package)
+    network = build()
+    with Scorer(bundle_path, backend=backend) as scorer:
+        assert scorer.verify() < 1e-3
+        for frame in frames():
+            result = scorer.score(frame)
+            views = [
+                scorer.bundle.views[name].apply(_frame(frame)) for name in ("fragments", "resize")
+            ]
+            with torch.no_grad():
+                score, mos, sigma, causes = network(*(torch.from_numpy(view) for view in views))
+            assert result.score == pytest.approx(float(score), abs=1e-3)
+            assert result.mos == pytest.approx(float(mos), abs=1e-4)
+            assert result.sigma == pytest.approx(float(sigma), abs=1e-3)
+            assert tuple(result.distortions) == LABELS
+            assert list(result.distortions.values()) == pytest.approx(causes[0].tolist(), abs=1e-4)
+
+
+def _frame(array: NDArray[np.uint8]) -> object:
+    from sdk.frames import as_frame
+
+    return as_frame(array)
+
+
+def test_certificate_says_how_it_was_checked(bundle_path: Path) -> None:
+    with Scorer(bundle_path) as scorer:
+        manifest = scorer.bundle.manifest
+    certificate = manifest.certificate
+    assert certificate["golden"]["frames"] == 3
+    assert 0 <= certificate["golden"]["max_abs_difference_to_torch"]["score"] < 1e-3
+    assert certificate["graph"]["operators"]["LayerNormalization"] == 1
+    parameters = sum(
+        value.numel() for value in build().state_dict().values() if value.is_floating_point()
+    )
+    assert certificate["graph"]["parameters"] == pytest.approx(parameters, rel=0.01)
+    assert certificate["tools"]["torch"].startswith("2.")
+    assert manifest.onnx.opset == 20
+    assert manifest.sources == DESCRIPTION.sources
+
+
+def test_equal_builds_are_equal_files(bundle_path: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.framescore"
+    build_bundle(build(), None, frames(), again, DESCRIPTION, members={"LICENSE": b"free"})
+    assert again.read_bytes() == bundle_path.read_bytes()
+
+
+class Moody(SmallNetwork):
+    """Scores differently at each call, which a trace cannot show."""
+
+    calls = 0
+
+    def forward(self, fragments: Tensor, resize: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        self.calls += 1
+        score, *rest = super().forward(fragments, resize)
+        return (score * 0 + self.calls, *rest)
+
+
+def test_graph_that_differs_from_the_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"scores the golden frames up to .* points off"):
+        build_bundle(Moody(), None, frames(), tmp_path / "m.framescore", DESCRIPTION)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_golden_frames_are_needed(tmp_path: Path) -> None:
+    path = tmp_path / "m.framescore"
+    with pytest.raises(BundleError, match="No golden frames for small; a bundle needs 1 to 256"):
+        build_bundle(build(), None, [], path, DESCRIPTION)
+    with pytest.raises(FrameError):
+        build_bundle(build(), None, ["photo.png"], path, DESCRIPTION)
+
+
+def test_description_is_read_from_json(tmp_path: Path) -> None:
+    path = tmp_path / "small.json"
+    fields = {name: getattr(DESCRIPTION, name) for name in Description.__struct_fields__}
+    plain = json.loads(_json(fields))
+    path.write_text(json.dumps(plain))
+    assert read_description(path) == DESCRIPTION
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", "missing required field `id`"),
+        ("{", "truncated"),
+        ('{"id": "x", "licens": "MIT"}', "unknown field `licens`"),
+    ],
+)
+def test_description_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "small.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        read_description(path)
+    with pytest.raises(UsageError, match="No such file"):
+        read_description(tmp_path / "none.json")
+
+
+def _json(fields: object) -> bytes:
+    import msgspec
+
+    return msgspec.json.encode(fields)
