@@ -9,7 +9,8 @@ import pytest
 from iqa.distortions.kadid import TYPES, to_bytes
 from iqa.evaluate import broken_steps, distorted_set, rated_report, synthetic_report
 from iqa.metrics import agreement, srocc
-from tests.iqa.conftest import scene
+
+from .conftest import scene
 
 MEANS = {(kind, level): 4.8 - 0.5 * level for kind in TYPES for level in range(1, 6)}
 

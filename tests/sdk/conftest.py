@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from .tiny_model import write_tiny_bundle
 
 from sdk.bundle import DEFAULT_MODEL, packaged_models
+
+from .tiny_model import write_tiny_bundle
 
 
 @pytest.fixture(scope="session")
