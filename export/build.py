@@ -98,15 +98,10 @@ def _gather(frame: object, views: Mapping[str, View]) -> dict[str, NDArray[np.ui
 
 def _golden(frames: Sequence[Mapping[str, NDArray[np.uint8]]], outputs: Sequence[Outputs]) -> bytes:
     """Pack the frames [G, H, W, 3] (or [G, N, H, W, 3]) and scores [G] of golden.npz."""
-    names = frames[0] if frames else {}
-    stacked = {
-        name: np.stack(
-            [frame[name][0] if len(frame[name]) == 1 else frame[name] for frame in frames]
-        )
-        for name in names
-    }
+    stacked = {name: np.stack([frame[name] for frame in frames]) for name in frames[0]}
+    single = {name: x[:, 0] if x.shape[1] == 1 else x for name, x in stacked.items()}
     score = np.array([output["score"][0] for output in outputs], np.float32)
-    return npz_bytes({**stacked, "score": score})
+    return npz_bytes({**single, "score": score})
 
 
 def _drift(expected: Sequence[Outputs], found: Sequence[Outputs]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from sdk.archive import MAX_BYTES, Archive
 from sdk.errors import BundleError
 from sdk.golden import Golden, read_golden
-from sdk.manifest import MANIFEST_NAME, Manifest, parse_manifest
+from sdk.manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest, parse_manifest
 from sdk.views import View
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Bundle:
         digest: sha256 of the manifest, which itself holds the sha256 of every other member.
         views: What to gather from a frame, by the name of the network's input.
         golden: Frames with known scores.
-        members: Contents of every member but the manifest.
+        members: Contents of every member that the manifest lists.
     """
 
     path: Path
@@ -138,7 +138,7 @@ def _parse_views(manifest: Manifest, name: str) -> dict[str, View]:
 
 def _verified_members(archive: Archive, manifest: Manifest, name: str) -> dict[str, bytes]:
     """Read every member that the manifest lists; no more, no less, each with its sha256."""
-    unlisted = sorted(set(archive.names) - set(manifest.files) - {MANIFEST_NAME})
+    unlisted = sorted({*archive.names} - {*manifest.files, MANIFEST_NAME, SIGNATURE_NAME})
     if unlisted:
         raise BundleError(
             f"{name}: member {unlisted[0]!r} is not listed in its manifest.",

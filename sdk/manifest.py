@@ -16,6 +16,7 @@ from sdk.errors import BundleError
 
 SCHEMA_VERSION: Final = 1
 MANIFEST_NAME: Final = "manifest.json"
+SIGNATURE_NAME: Final = "manifest.sig"  # reserved: signs the manifest, so it cannot be listed in it
 OUTPUTS: Final = ("score", "mos", "sigma", "distortions")  # only the first is mandatory
 
 _Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -40,7 +41,7 @@ class ScoreScale(msgspec.Struct, frozen=True, kw_only=True):
 
     min: float = 0.0
     max: float = 100.0
-    higher_is_better: Literal[True] = True
+    higher_is_better: bool = True  # the exporter turns other scales around
 
 
 class MosScale(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,6 +184,8 @@ def _contradiction(manifest: Manifest) -> str:
         return "distortion_labels repeat"
     if not 0 <= score.min < score.max <= 100:
         return f"the score runs from {score.min} to {score.max}; allowed is within 0 to 100"
+    if not score.higher_is_better:
+        return "score.higher_is_better is false; the graph itself must turn its scale around"
     if not mos.min < mos.max:
         return f"the mos runs from {mos.min} to {mos.max}"
     if not re.fullmatch(r"fp32|fp16|bf16", manifest.onnx.precision):
@@ -190,4 +193,5 @@ def _contradiction(manifest: Manifest) -> str:
     for what, name in (("onnx", manifest.onnx.file), ("golden", manifest.golden.file)):
         if name not in files:
             return f"{what}.file is {name!r}, which files does not list"
-    return f"files lists {MANIFEST_NAME} itself" if MANIFEST_NAME in files else ""
+    own = sorted({MANIFEST_NAME, SIGNATURE_NAME} & set(files))
+    return f"files lists {own[0]}, which cannot hold its own sha256" if own else ""

@@ -166,6 +166,13 @@ def test_unlisted_member() -> None:
     refused(zip_bytes({**members_of(SMALL), "extra.py": b"boo"}), "'extra.py' is not listed")
 
 
+def test_signature_may_come_with_it() -> None:
+    """Nothing signs bundles yet; those that will be signed must load here."""
+    bundle = Bundle.from_bytes(zip_bytes({**members_of(SMALL), "manifest.sig": b"x"}), PATH)
+    assert bundle.digest == Bundle.from_bytes(SMALL, PATH).digest
+    assert "manifest.sig" not in bundle.members
+
+
 def edited(change: Callable[[dict[str, object]], object]) -> bytes:
     members = members_of(SMALL)
     fields = json.loads(members["manifest.json"])
