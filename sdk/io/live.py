@@ -167,7 +167,10 @@ class _Lost(Exception):
 class _Patience:
     """Back-off, and the time after which a lost source is given up."""
 
-    def __init__(self, name: str, limit_s: float) -> None:
+    def __init__(
+        self, name: str, limit_s: float, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._clock = clock
         self._name = name
         self._limit_s = limit_s
         self._delay_s = FIRST_DELAY_S
@@ -186,7 +189,7 @@ class _Patience:
         Raises:
             SourceError: The limit would be passed.
         """
-        now = time.perf_counter()
+        now = self._clock()
         lost_at = self._lost_at = now if self._lost_at is None else self._lost_at
         if now - lost_at + self._delay_s > self._limit_s:
             raise SourceError(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sdk.errors import SourceError
 from sdk.frames import PixelFormat
-from sdk.io.live import LiveSource
+from sdk.io.live import LiveSource, _Patience
 from sdk.io.prefetch import prefetch
 from sdk.io.sampling import sample
 
@@ -142,6 +142,26 @@ def test_gives_up_after_reconnect_s(write_video: WriteVideo) -> None:
         list(frames)
     assert caught.value.hint == "Plug it in."
     assert len(attempts) == 2
+
+
+def test_back_off_doubles_up_to_8_s_until_the_limit() -> None:
+    now = [100.0]
+    patience = _Patience("cam", 30, clock=lambda: now[0])
+    delays = []
+    with pytest.raises(SourceError, match=r"within 30 s \(6 attempts\)"):
+        while True:
+            delays.append(patience.next_delay(SourceError("gone.")))
+            now[0] += delays[-1]
+    assert delays == [0.5, 1, 2, 4, 8, 8]
+
+
+def test_a_frame_renews_patience() -> None:
+    now = [100.0]
+    patience = _Patience("cam", 1, clock=lambda: now[0])
+    for _ in range(5):
+        assert patience.next_delay(SourceError("gone.")) == 0.5
+        now[0] += 10
+        patience.renew()
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,9 @@ def test_files_called_like_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         with open_source(spec) as source:
             assert source.length == 1
     assert open_source("0").live
+    assert open_source(2024).live  # a number is always a camera
+    with pytest.raises(SourceError, match="was not found"):
+        open_source("2024")  # a longer name of digits is a path
 
 
 @pytest.mark.parametrize(
