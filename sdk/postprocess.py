@@ -33,35 +33,39 @@ def read_outputs(
     A model without the output `mos` gets its score mapped linearly to the range of mos.
 
     Args:
-        outputs: float32 [1] `score`, `mos`, `sigma` and float32 [K] `distortions`, where present.
+        outputs: Those that the manifest names: float32 [1] `score`, `mos`, `sigma`, and float32
+            [K] `distortions`.
         manifest: Scales and labels.
         frame: How messages call the frame.
 
     Raises:
         BackendError: An output is NaN or infinite.
     """
-    for name, values in outputs.items():
-        if not np.isfinite(values).all():
+    values = {name: outputs[name] for name in manifest.outputs}
+    for name, numbers in values.items():
+        if not np.isfinite(numbers).all():
             raise BackendError(
-                f"{manifest.id} computed {name} = {values.tolist()} for {frame}; allowed are "
+                f"{manifest.id} computed {name} = {numbers.tolist()} for {frame}; allowed are "
                 "finite numbers.",
                 hint="Try precision='fp32' or another backend; verify the model: Scorer.verify().",
             )
     scale, mos = manifest.score, manifest.mos
-    score = _clip(float(outputs["score"][0]), scale.min, scale.max)
-    if "mos" in outputs:
-        opinion = _clip(float(outputs["mos"][0]), mos.min, mos.max)
+    score = _clip(float(values["score"][0]), scale.min, scale.max)
+    if "mos" in values:
+        opinion = _clip(float(values["mos"][0]), mos.min, mos.max)
     else:
         share = (score - scale.min) / (scale.max - scale.min)
         opinion = mos.min + share * (mos.max - mos.min)
-    sigma = max(0.0, float(outputs["sigma"][0])) if "sigma" in outputs else None
-    probabilities = outputs["distortions"].tolist() if "distortions" in outputs else ()
     return Quality(
         score,
         opinion,
-        sigma,
-        dict(zip(manifest.distortion_labels, probabilities, strict=True)),
+        sigma=max(0.0, float(values["sigma"][0])) if "sigma" in values else None,
+        distortions=_named(values["distortions"], manifest) if "distortions" in values else {},
     )
+
+
+def _named(probabilities: NDArray[np.float32], manifest: Manifest) -> dict[str, float]:
+    return dict(zip(manifest.distortion_labels, probabilities.tolist(), strict=True))
 
 
 def _clip(value: float, low: float, high: float) -> float:

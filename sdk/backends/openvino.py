@@ -13,7 +13,7 @@ from sdk.backends.base import BackendOptions, Signature, check_signature, closed
 from sdk.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -54,7 +54,8 @@ class OpenVinoBackend:
         core = ov.Core()
         try:
             model = core.read_model(bundle.onnx)
-            check_signature(bundle, _signature(model.inputs), _signature(model.outputs))
+            outputs = _signature(model.outputs, bundle.manifest.outputs)
+            check_signature(bundle, _signature(model.inputs, bundle.views), outputs)
             compiled = core.compile_model(model, "CPU", _config(options))
         except RuntimeError as error:
             raise BackendError(
@@ -65,7 +66,8 @@ class OpenVinoBackend:
         self.precision = _check_precision(compiled, options.precision)
         self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
         self.lanes = options.lanes
-        self._outputs = {port.any_name: index for index, port in enumerate(compiled.outputs)}
+        # The order stays; the names of compiled outputs gather those of values fused into them.
+        self._outputs = {name: index for index, name in enumerate(outputs)}
         # Last in, first out: the request used last has its buffers still in cache.
         self._idle: LifoQueue[Any] = LifoQueue()
         for _ in range(options.lanes):
@@ -113,10 +115,13 @@ def _config(options: BackendOptions) -> dict[str, Any]:
     return config
 
 
-def _signature(ports: list[Any]) -> Signature:
-    """Names, types and shapes of a model's inputs or outputs; sizes unknown are -1."""
+def _signature(ports: list[Any], wanted: Iterable[str]) -> Signature:
+    """Names, types and shapes of a model's inputs or outputs; sizes unknown are -1.
+
+    Of several names for one value, the wanted one counts.
+    """
     return {
-        port.get_any_name(): (
+        min(port.get_names() & {*wanted}, default=port.get_any_name()): (
             str(np.dtype(port.element_type.to_dtype())),
             tuple(dim.get_length() if dim.is_static else -1 for dim in port.get_partial_shape()),
         )

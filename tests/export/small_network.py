@@ -43,7 +43,7 @@ class SmallNetwork(nn.Module):
         mixed = mixed.transpose(1, 2).flatten(2)
         raw = self.head((tokens + mixed).mean(dim=1))
         score = 100 * torch.sigmoid(raw[:, 0])
-        sigma = nn.functional.softplus(raw[:, 1])
+        sigma = 0.5 + 25 * torch.exp(0.5 * raw[:, 1].clamp(-8, 4))
         return score, 1 + score / 25, sigma, torch.softmax(raw[:, 2:], dim=-1)
 
     def tokens(self, view: Tensor) -> Tensor:

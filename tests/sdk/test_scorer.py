@@ -113,6 +113,26 @@ def test_default_model_same_frame_same_score(default_bundle: Path, name: str) ->
     check_same_frame_same_score(default_bundle, name, count=3)
 
 
+def test_default_model_backends_agree(default_bundle: Path) -> None:
+    """All outputs, not the score alone: a runtime may mix up the others."""
+    pytest.importorskip("onnxruntime")
+    frame = pictures(1, seed=4)[0]
+    with (
+        Scorer(default_bundle, "openvino", "fp32") as one,
+        Scorer(default_bundle, "onnxruntime") as other,
+    ):
+        np.testing.assert_allclose(
+            _numbers(one.score(frame)), _numbers(other.score(frame)), rtol=1e-3, atol=1e-3
+        )
+        assert one.verify() < 0.05
+        assert other.verify() < 0.05
+
+
+def _numbers(score: FrameScore) -> list[float]:
+    assert score.sigma is not None
+    return [score.score, score.mos, score.sigma, *score.distortions.values()]
+
+
 def check_same_frame_same_score(model: Path, backend: str, count: int) -> None:
     """Alone, in reverse order, in small and large batches, from several threads."""
     frames = pictures(count, seed=9)

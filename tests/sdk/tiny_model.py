@@ -18,13 +18,13 @@ from sdk.manifest import GoldenFile, Manifest, OnnxGraph, Provenance, ViewInput
 
 LABELS = ("dark", "bright", "none")
 SIGMA = 2.5
-_FULL = 224 * 3 * 255 // 4 * 224 * 2  # what two white views add up to
+FULL = 224 * 3 * 255 // 4 * 224 * 2  # what two white views add up to
 
 
 def tiny_score(inputs: dict[str, NDArray[np.uint8]]) -> np.float32:
     """The score of one frame's views, uint8 [1, 224, 224, 3]."""
     rows = [view.astype(np.int64).sum(axis=(2, 3)) // 4 for view in inputs.values()]
-    return np.float32(np.sum(rows)) * np.float32(100 / _FULL)
+    return np.float32(np.sum(rows)) * np.float32(100 / FULL)
 
 
 def tiny_onnx(outputs: tuple[str, ...] = ("score", "mos", "sigma", "distortions")) -> bytes:
@@ -49,7 +49,7 @@ def tiny_onnx(outputs: tuple[str, ...] = ("score", "mos", "sigma", "distortions"
         [_value(name, TensorProto.FLOAT, shapes.get(name, [1])) for name in outputs],
         [
             _constant("quarter", [0.25]),
-            _constant("per_unit", [100 / _FULL]),
+            _constant("per_unit", [100 / FULL]),
             _constant("per_mos", [1 / 25]),
             _constant("one", [1.0]),
             _constant("two_and_half", [SIGMA]),

@@ -12,13 +12,14 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from onnx import helper
 
 from export.write_bundle import write_bundle
 from sdk.backends import BACKENDS, Backend, create_backend
 from sdk.bundle import Bundle
 from sdk.errors import BackendError, BundleError
 
-from ..tiny_model import SIGMA, tiny_manifest, tiny_members, tiny_onnx, tiny_score
+from ..tiny_model import FULL, SIGMA, tiny_manifest, tiny_members, tiny_onnx, tiny_score
 
 Inputs = dict[str, NDArray[np.uint8]]
 
@@ -158,6 +159,33 @@ def test_input_of_another_shape_is_named(name: str, tmp_path: Path) -> None:
     bundle = rewritten(tmp_path, model.SerializeToString())
     with pytest.raises(BundleError, match=r"'fragments' .* is uint8 \[1, 224, 32, 3\]; .*224, 224"):
         create_backend(bundle, name)
+
+
+def test_outputs_keep_their_names_when_a_chain_is_fused(name: str, tmp_path: Path) -> None:
+    """OpenVINO gives the value of a fused chain the names of all its links."""
+    model = onnx.load(io.BytesIO(tiny_onnx()))
+    graph = model.graph
+    graph.node.remove(next(node for node in graph.node if "sigma" in node.output))
+    graph.node.extend(
+        [
+            helper.make_node("MatMul", ["rows", "per_row"], ["shares"]),
+            helper.make_node("Squeeze", ["shares", "axis_row"], ["logit"]),
+            helper.make_node("Clip", ["logit", "low", "high"], ["clamp"]),
+            helper.make_node("Mul", ["clamp", "quarter"], ["half"]),
+            helper.make_node("Exp", ["half"], ["exp"]),
+            helper.make_node("Mul", ["exp", "two_and_half"], ["mul"]),
+            helper.make_node("Add", ["mul", "one"], ["sigma"]),
+        ]
+    )
+    graph.initializer.append(helper.make_tensor("per_row", 1, [224, 1], [4 / FULL] * 224))
+    bounds = {"low": -8.0, "high": 4.0}
+    graph.initializer.extend(helper.make_tensor(k, 1, [], [v]) for k, v in bounds.items())
+    backend = create_backend(rewritten(tmp_path, model.SerializeToString()), name)
+    inputs = frames(2)[1]
+    outputs = backend.infer(inputs)
+    assert set(outputs) == {"score", "mos", "sigma", "distortions"}
+    expected = 1 + SIGMA * np.exp(0.25 * tiny_score(inputs) / 25)
+    assert outputs["sigma"][0] == pytest.approx(expected, rel=1e-5)
 
 
 def test_free_batch_size_is_refused(name: str, tmp_path: Path) -> None:
