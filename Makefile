@@ -23,7 +23,7 @@ demo: $(VENV)/.installed-demo
 	$(VENV)/bin/framescore demo
 
 test: $(VENV)/.installed-test
-	$(VENV)/bin/pytest --numprocesses auto --dist loadgroup
+	$(VENV)/bin/pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.installed-test
 	$(VENV)/bin/ruff check .

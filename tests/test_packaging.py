@@ -10,7 +10,7 @@ from zipfile import ZipFile
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]  # one worker builds it
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
