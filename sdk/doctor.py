@@ -255,7 +255,7 @@ def _framescore() -> dict[str, Any]:
     folders = list(spec.submodule_search_locations or []) if spec else []
     core = [str(path) for folder in folders for path in Path(folder).glob("_core.*.so")]
     models = [path.name for folder in folders for path in Path(folder).glob("models/*.framescore")]
-    # An editable install has two folders: the sources' and, for the native module, the environment's.
+    # An editable install has two: the sources', and the environment's for the native module.
     folder = str(Path(spec.origin).parent) if spec and spec.origin else None
     return {"folder": folder, "core": core, "models": sorted(models)}
 
