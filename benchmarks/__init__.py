@@ -1,0 +1,1 @@
+"""What framescore costs: measurements, their results, and the tables made of them."""
