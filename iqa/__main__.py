@@ -1,7 +1,8 @@
-"""``python -m iqa prepare|train``: make the training store of a recipe, then train on it."""
+"""``python -m iqa prepare|train|evaluate``: a recipe's training store, its training, its worth."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +17,12 @@ from iqa.data.labels import read_type_level
 from iqa.data.photos import read_folder
 from iqa.data.store import Store, write_store
 from iqa.data.synthesis import GROUP, Synthesis
+from iqa.distortions.kadid import TYPES
+from iqa.evaluate import LEVELS, Picture8, distorted_set, rated_report, synthetic_report
 from iqa.models.glint_edge import GlintEdge
 from iqa.recipe import Recipe
 from iqa.train import Batches, Trainer, fit
+from sdk import Scorer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe, such as iqa/recipes/glint_edge.toml")]
@@ -72,6 +76,32 @@ def train(
     store, features = Store.open(work / "train"), Features.open(work / "train")
     fit(trainer, Batches(store, features, recipe.batch_groups, recipe.seed), work, until)
     save_weights(trainer.average, out)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A bundle, or the name of a packaged model")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Report to write, JSON")],
+    means: Annotated[Path, typer.Option(help="type,level,mean rows of human scores")],
+    pristine: Annotated[Path | None, typer.Option(help="Clean PNG pictures to distort")] = None,
+    rated: Annotated[Path | None, typer.Option(help="Rated pictures with an index.csv")] = None,
+) -> None:
+    """Judge a bundle on distorted clean pictures and on rated ones."""
+    report: dict[str, object] = {}
+    with Scorer(model, precision="fp32") as scorer:
+        report["model"], report["backend"] = scorer.model_id, f"{scorer.backend} {scorer.precision}"
+
+        def score(frame: Picture8) -> float:
+            return scorer.score(frame).score
+
+        if pristine:
+            frames = distorted_set(pristine)
+            total = len(list(pristine.glob("*.png"))) * len(TYPES) * len(LEVELS)
+            tracked = track(frames, "distorted pictures", total)
+            report["synthetic"] = synthetic_report(score, iter(tracked), read_type_level(means))
+        if rated:
+            report["rated"] = rated_report(score, rated)
+    out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def save_weights(model: GlintEdge, path: Path) -> None:

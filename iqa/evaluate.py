@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from iqa.distortions.kadid import TYPES, distort, from_bytes, to_bytes
 from iqa.metrics import agreement, srocc
 
-Score = Callable[[NDArray[np.uint8]], float]
+Picture8 = NDArray[np.uint8]  # BGR [H, W, 3]
+Score = Callable[[Picture8], float]
 CLEAR_STEP = 0.1  # a step of the human mean that a model must follow, in MOS points
 LEVELS = (1, 2, 3, 4, 5)
 

@@ -122,7 +122,7 @@ class Trainer:
         self.optimizer.step()
         self.step += 1
         self._average()
-        return {"loss": float(total), **{name: float(value) for name, value in parts.items()}}
+        return {name: float(value.detach()) for name, value in {"loss": total, **parts}.items()}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Unweighted losses by name."""

@@ -1,4 +1,4 @@
-"""The errors a user can meet. Each message says what happened, the value, what is allowed and the fix."""
+"""The errors a user can meet: each says what happened, the value, what is allowed, the fix."""
 
 from __future__ import annotations
 

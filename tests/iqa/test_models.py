@@ -84,6 +84,7 @@ def test_parameters_of_the_published_attention() -> None:
     assert sum(p.numel() for p in ChannelAttention(196).parameters()) == 116_228
 
 
+@torch.inference_mode()
 def test_attention_survives_a_channel_of_zeros() -> None:
     attention = ChannelAttention(196)
     torch.nn.init.zeros_(attention.qkv.bias)
@@ -91,6 +92,7 @@ def test_attention_survives_a_channel_of_zeros() -> None:
     assert bool(torch.isfinite(out).all())
 
 
+@torch.inference_mode()
 def test_integration_keeps_the_grid() -> None:
     step = Integration(192, 196)
     out = step(torch.randn(2, 192, 14, 14), torch.randn(2, 192, 14, 14))
@@ -98,6 +100,7 @@ def test_integration_keeps_the_grid() -> None:
     assert isinstance(step.enhance, SpatialEnhancement)
 
 
+@torch.inference_mode()
 def test_stride_two_pads_right_and_below() -> None:
     conv = SameConv(1, 1, 2)
     torch.nn.init.ones_(conv.weight)
