@@ -1,9 +1,10 @@
 """Faults that cameras have and KADID-10k lacks, each on a continuous severity in 0..1.
 
-Nobody rated these, so training uses them by rank within one fault and one picture; ``PRIOR`` is
-only a weak anchor for where the scale ends. Models: haze I = J t + A (1 - t) (Koschmieder),
-underwater the same with per-channel attenuation and a veiling light; the rest are what the names
-say. Severity 0 leaves the picture as it is. Pictures are float32 RGB ``[H, W, 3]`` in 0..1.
+Nobody rated these, so training uses them by rank within one fault and one picture; the number
+beside each is only a weak anchor for where the scale ends. Models: haze I = J t + A (1 - t)
+(Koschmieder), underwater the same with per-channel attenuation and a veiling light; the rest are
+what the names say. Severity 0 leaves the picture as it is. Pictures are float32 RGB ``[H, W, 3]``
+in 0..1.
 """
 
 from __future__ import annotations
