@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, cast
 
 from sdk.backends.base import Backend, BackendModule, BackendOptions
+from sdk.backends.telemetry import no_telemetry
 from sdk.errors import BackendError, UsageError
 from sdk.precision import PRECISIONS, open_with_precision
 
@@ -72,7 +73,8 @@ def create_backend(
 def _load(name: str) -> BackendModule:
     entry = BACKENDS[name]
     try:
-        import_module(entry.package)
+        with no_telemetry():
+            import_module(entry.package)
     except ImportError as error:
         raise BackendError(
             f"Backend {name!r} needs the package {entry.package}, which cannot be imported "
