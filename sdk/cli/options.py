@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Final
@@ -219,3 +221,42 @@ def check_sampling(every: int | None, fps: float | None) -> None:
         )
     if fps is not None and not 0 < fps < float("inf"):
         raise UsageError(f"--fps must be above 0, not {fps:g}.", hint="For example --fps 2.")
+
+
+def check_fail_under(value: float | None) -> None:
+    """Refuse a mark that no score can be compared with: nothing is below NaN.
+
+    Raises:
+        UsageError: It isn't finite.
+    """
+    if value is not None and not math.isfinite(value):
+        raise UsageError(
+            f"--fail-under must be a number such as the scores, 0 to 100, not {value:g}.",
+            hint="For example --fail-under 60.",
+        )
+
+
+def check_output(output: Path | None, sources: Sequence[str]) -> None:
+    """Refuse to replace what is to be scored.
+
+    Raises:
+        UsageError: The output file exists and is an image or one of the sources.
+    """
+    from sdk.io.suffixes import IMAGE_SUFFIXES
+
+    if output is None or not output.is_file():
+        return
+    # Whatever the sources are, a picture is never an earlier output: a glob may match it.
+    is_image = output.suffix.lower() in IMAGE_SUFFIXES
+    if is_image or any(_same_file(output, source) for source in sources):
+        raise UsageError(
+            f"--output {str(output)!r} is a source or an image; it would be replaced unread.",
+            hint="Give another file.",
+        )
+
+
+def _same_file(one: Path, other: str) -> bool:
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):  # the other is no file at all
+        return False

@@ -31,6 +31,8 @@ def score(
     Exit status: 0 scored, 1 something failed, 2 usage, 3 below --fail-under.
     """
     opt.check_sampling(every, fps)
+    opt.check_fail_under(fail_under)
+    opt.check_output(output, sources)
     raw_size = None if size is None else opt.parse_size(size)
     methods = opt.parse_pool(pool)
 

@@ -262,6 +262,7 @@ class TestUsage:
             (["--backend", "caffe"], "caffe"),
             (["--precision", "int1"], "int1"),
             (["--fail-under", "much"], "--fail-under"),
+            (["--fail-under", "nan"], "nan"),
             (["--frame-rate", -1], "-1"),
             (["--loud"], "--loud"),
         ],
@@ -271,6 +272,22 @@ class TestUsage:
         assert (result.code, result.out) == (2, "")
         assert words in result.err
         assert "Traceback" not in result.err
+
+    @pytest.mark.parametrize("source", ["{}", "{}/*.png", "{}/a.png"])
+    def test_an_output_that_would_replace_a_picture(self, source, score, images, tmp_path):
+        picture = shutil.copy(images / "a_dark.png", tmp_path / "a.png")
+        before = picture.read_bytes()
+        result = score(source.format(tmp_path), "-o", picture)
+        assert (result.code, result.out) == (2, "")
+        assert "replaced" in result.err
+        assert picture.read_bytes() == before
+
+    def test_an_output_that_is_a_source_under_another_name(self, score, clip, tmp_path):
+        link = tmp_path / "scores.jsonl"
+        link.symlink_to(clip)
+        size = clip.stat().st_size
+        assert score(clip, "--format", "jsonl", "-o", link).code == 2
+        assert clip.stat().st_size == size
 
     def test_no_source(self, cli):
         result = cli("score")
