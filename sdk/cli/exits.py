@@ -90,6 +90,8 @@ def report(error: Exception, *, source: str = "") -> int:
 
 def say(message: str, hint: str = "") -> None:
     """Print a message, and a hint on a line of its own, on standard error."""
+    if sys.stderr is None:  # print would turn to standard output, among the data
+        return
     lines = [f"framescore: {message}", *([f"  {hint}"] if hint else [])]
     with suppress(OSError, ValueError):  # nobody listens there; the exit code still tells
         print("\n".join(lines), file=sys.stderr, flush=True)
@@ -101,6 +103,8 @@ def settle_stdout() -> bool:
     Returns:
         False if what was left could not be written. A reader that has gone doesn't count.
     """
+    if sys.stdout is None:  # the shell's >&-
+        return True
     try:
         sys.stdout.flush()
     except (OSError, ValueError) as error:

@@ -27,5 +27,7 @@ class JsonlSink(OutputOwner):
 
     def _write_line(self, kind: str, fields: Mapping[str, Any]) -> None:
         record = {"schema": fields["schema"], "kind": kind, **fields}
-        line = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        line = json.dumps(
+            record, ensure_ascii=not self._output.is_unicode, allow_nan=False, separators=(",", ":")
+        )
         self._output.write(line + "\n")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO, TypeVar
+from typing import Final, TextIO, TypeVar
 
 from sdk.errors import SinkError
 
 _Self = TypeVar("_Self")
+
+# File names need not be UTF-8: Python holds a stray byte as a lone surrogate, which this writes as
+# \udcXX. In JSON that is the very escape from which Python reads the name back.
+_UNENCODABLE: Final = "backslashreplace"
 
 
 class Output:
@@ -28,14 +33,14 @@ class Output:
     def __init__(self, target: str | Path | TextIO | None = None) -> None:
         self._owned = isinstance(target, (str, Path))
         if target is None:
-            self._stream: TextIO = sys.stdout
             self.name = "standard output"
+            self._stream: TextIO = _standard_output()
         elif isinstance(target, (str, Path)):
             self.name = str(target)
             with self._readable_errors("open"):
                 # Closed by close(): the file outlives this function.
                 self._stream = Path(target).open(  # noqa: SIM115
-                    "w", encoding="utf-8", newline="\n"
+                    "w", encoding="utf-8", errors=_UNENCODABLE, newline="\n"
                 )
         else:
             self._stream = target
@@ -45,6 +50,11 @@ class Output:
     def stream(self) -> TextIO:
         """The stream below, for libraries that print by themselves."""
         return self._stream
+
+    @property
+    def is_unicode(self) -> bool:
+        """Whether it takes every character, so that JSON needs no escapes."""
+        return (self._stream.encoding or "utf-8").lower().replace("_", "-") in ("utf-8", "utf8")
 
     def write(self, text: str) -> None:
         """Write text and hand it to the system at once, so that a reader sees it now.
@@ -79,6 +89,14 @@ class Output:
         if self._owned:
             return "Choose a path in an existing, writable folder on a disk with free space."
         return "Make room where it leads, or write to a file elsewhere."
+
+
+def _standard_output() -> TextIO:
+    if sys.stdout is None:  # the shell's >&-
+        raise SinkError("Standard output is closed.", hint="Open it, or write to a file.")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=_UNENCODABLE)
+    return sys.stdout
 
 
 class OutputOwner:

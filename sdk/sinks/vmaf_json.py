@@ -57,7 +57,9 @@ class VmafJsonSink(OutputOwner):
         else:
             named = zip(videos, parts, strict=True)
             document["sources"] = [{"source": video.source, **part} for video, part in named]
-        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(
+            document, indent=2, ensure_ascii=not self._output.is_unicode, allow_nan=False
+        )
         self._output.write(text + "\n")
 
     def _parts(self, videos: Sequence[VideoScore]) -> list[dict[str, Any]]:

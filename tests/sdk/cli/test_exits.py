@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import signal
+import sys
 
 import pytest
 
+from sdk.cli import main
 from sdk.cli.exits import Terminated, report, run_to_exit
 from sdk.errors import FrameError, SourceError, UsageError
 
@@ -44,6 +46,19 @@ def test_an_error_is_a_message_and_a_hint(capsys, monkeypatch):
     monkeypatch.delenv("FRAMESCORE_DEBUG", raising=False)
     report(FrameError("It is 1x1.", hint="Give more."), source="dot.png")
     assert capsys.readouterr().err == "framescore: error: dot.png: It is 1x1.\n  Give more.\n"
+
+
+def test_without_standard_error_messages_are_kept_out_of_the_data(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert report(FrameError("It is 1x1.")) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_a_standard_output_that_is_closed(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["doctor"]) == 1
+    assert main(["--version"]) == 0
+    assert "Standard output is closed" in capsys.readouterr().err
 
 
 def test_a_source_is_named_once(capsys):

@@ -131,6 +131,34 @@ def test_jsonl_has_null_for_what_is_missing_and_keeps_utf8():
     assert "Çamera–1" in text
 
 
+@pytest.mark.parametrize("format", SINK_FORMATS)
+def test_a_name_that_is_no_utf8_is_escaped(format, tmp_path):
+    path = tmp_path / "scores"
+    scores = [frame_score(source="bad\udcff.png"), frame_score(source="good.png")]
+    with open_sink(format, path, several=True) as sink:
+        for score in scores:
+            sink.append(score)
+        sink.finish([VideoScore.pool([score]) for score in scores])
+    assert "bad\\udcff.png" in path.read_text(encoding="utf-8")
+
+
+def test_an_escaped_name_is_read_back_from_json(tmp_path):
+    path = tmp_path / "scores"
+    with open_sink("jsonl", path) as sink:
+        sink.append(frame_score(source="bad\udcff.png"))
+    assert json.loads(path.read_bytes())["source"] == "bad\udcff.png"
+
+
+@pytest.mark.parametrize("format", ["jsonl", "vmaf-json"])
+def test_json_stays_json_where_the_stream_is_not_utf8(format):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    score = frame_score(source="é😀")
+    with open_sink(format, stream, several=True) as sink:
+        sink.append(score)
+        sink.finish([VideoScore.pool([score])])
+    assert r"\u00e9\ud83d\ude00" in stream.buffer.getvalue().decode("ascii")
+
+
 def test_jsonl_lines_are_on_disk_before_the_next_frame(tmp_path):
     path = tmp_path / "scores.jsonl"
     with open_sink("jsonl", path) as sink:
