@@ -159,8 +159,10 @@ def _host_array(image: object) -> NDArray[np.generic]:
     """The image as a numpy array that shares its memory."""
     if isinstance(image, np.ndarray):
         return image
-    if isinstance(image, (bytes, bytearray, memoryview)):
+    if isinstance(image, (bytes, bytearray)):
         return np.frombuffer(image, np.uint8)
+    if isinstance(image, memoryview):
+        return np.asarray(image)
     if hasattr(image, "__dlpack__") and hasattr(image, "__dlpack_device__"):
         return _from_dlpack(image)
     if hasattr(image, "__array_interface__"):
@@ -173,7 +175,10 @@ def _host_array(image: object) -> NDArray[np.generic]:
 
 
 def _from_dlpack(image: object) -> NDArray[np.generic]:
-    device = int(image.__dlpack_device__()[0])  # type: ignore[attr-defined]
+    try:
+        device = int(image.__dlpack_device__()[0])  # type: ignore[attr-defined]
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise _unreadable(image, error) from error
     if device not in _HOST_DEVICES:
         raise FrameError(
             f"Frame is a {type(image).__name__} on DLPack device type {device}; only host memory "
@@ -183,10 +188,14 @@ def _from_dlpack(image: object) -> NDArray[np.generic]:
     try:
         return np.from_dlpack(image)  # type: ignore[arg-type]
     except (BufferError, RuntimeError, TypeError) as error:
-        raise FrameError(
-            f"Frame of type {type(image).__name__} cannot be read through DLPack: {error}.",
-            hint="Convert it to a uint8 numpy array first.",
-        ) from error
+        raise _unreadable(image, error) from error
+
+
+def _unreadable(image: object, error: Exception) -> FrameError:
+    return FrameError(
+        f"Frame of type {type(image).__name__} cannot be read through DLPack: {error}.",
+        hint="Convert it to a uint8 numpy array first.",
+    )
 
 
 def _as_uint8(data: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -235,6 +244,13 @@ def _with_size(
             f"Frame data has {data.size} bytes; a {width}x{height} {pixel_format.value} frame has "
             f"{rows * columns * channels}.",
             hint="Check size=(width, height) and format.",
+        )
+    if data.ndim > 1 and data.shape[0] != rows:
+        raise FrameError(
+            f"Frame has shape {tuple(data.shape)}; a {width}x{height} {pixel_format.value} frame "
+            f"has {rows} rows.",
+            hint="Check size=(width, height): width comes first. Arrays that have their shape "
+            "need no size.",
         )
     return data.reshape((rows, columns) if channels == 1 else (rows, columns, channels))
 

@@ -222,6 +222,29 @@ def test_odd_420_of_a_given_size_is_refused() -> None:
         as_frame(bytes(51 * 60), format="i420", size=(51, 40))
 
 
+@pytest.mark.parametrize(
+    ("shape", "format", "rows"),
+    [((40, 50, 3), "bgr", 50), ((60, 50), "nv12", 75), ((40, 100), "yuyv", 50)],
+)
+def test_a_size_with_height_first_does_not_shear_a_picture(
+    shape: tuple[int, ...], format: str, rows: int
+) -> None:
+    with pytest.raises(FrameError, match=rf"has {rows} rows\. .*width comes first"):
+        as_frame(blank(*shape), format=format, size=(40, 50))
+
+
+def test_a_memoryview_keeps_its_shape_and_strides() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (80, 50, 3), dtype=np.uint8)
+    frame = as_frame(memoryview(picture)[::2])
+    assert np.array_equal(frame.data, picture[::2])
+
+
+def test_memory_that_dlpack_does_not_know_is_refused() -> None:
+    torch = pytest.importorskip("torch", reason="needs torch")
+    with pytest.raises(FrameError, match="cannot be read through DLPack"):
+        as_frame(torch.zeros(40, 50, 3, dtype=torch.uint8, device="meta"))
+
+
 def test_bytes_of_another_size_are_refused() -> None:
     with pytest.raises(FrameError, match="has 2999 bytes; a 50x40 nv12 frame has 3000"):
         as_frame(bytes(2999), format="nv12", size=(50, 40))
