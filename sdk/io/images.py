@@ -245,7 +245,7 @@ def _float_image(path: str, dtype: str) -> SourceError:
 
 
 def _summary(name: str, total: int, faults: list[SourceError]) -> SourceError:
-    first = "; ".join(fault.message for fault in faults[:3])
+    first = "; ".join(fault.message.rstrip(".") for fault in faults[:3])
     more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
     return SourceError(
         f"{len(faults)} of {total} images of {name} could not be read: {first}{more}.",
