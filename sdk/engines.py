@@ -35,7 +35,7 @@ class Engines:
     Raises:
         BundleError: The network does not fit its manifest.
         BackendError: The backend is not installed, or cannot run the model in that precision.
-        UsageError: An unknown backend or precision, or threads below 1.
+        UsageError: An unknown backend or precision, or threads outside 1 to 1024.
     """
 
     def __init__(self, bundle: Bundle, backend: str, precision: str, threads: int | None) -> None:

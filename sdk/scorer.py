@@ -41,7 +41,7 @@ class Scorer:
         backend: "openvino", "onnxruntime", or "auto" for the first that is installed.
         precision: "fp32", "bf16", or "auto": the fastest whose scores stay within 0.5 of FP32's
             on the model's golden frames.
-        threads: CPU threads to use, at least 1; None for all that this process may use.
+        threads: CPU threads to use, 1 to 1024; None for all that this process may use.
 
     Attributes:
         bundle: The verified model.
@@ -53,7 +53,7 @@ class Scorer:
     Raises:
         BundleError: The model is missing, damaged or tampered with.
         BackendError: The backend is not installed, or cannot run the model in that precision.
-        UsageError: An unknown backend or precision, or threads below 1.
+        UsageError: An unknown backend or precision, or threads outside 1 to 1024.
     """
 
     def __init__(

@@ -37,6 +37,8 @@ BACKENDS: Final = {  # in the order in which "auto" tries them
     ),
 }
 
+_MAX_COUNT: Final = 1024  # runtimes start as many threads as they are told to
+
 
 def create_backend(
     bundle: Bundle,
@@ -56,7 +58,7 @@ def create_backend(
         lanes: Frames to compute at the same time.
 
     Raises:
-        UsageError: An unknown name or precision, or a number below 1.
+        UsageError: An unknown name or precision, or a number outside 1 to 1024.
         BackendError: The backend is not installed or cannot run the model in that precision.
         BundleError: The network does not fit its manifest.
     """
@@ -105,5 +107,6 @@ def _check_choice(what: str, value: str, allowed: tuple[str, ...]) -> None:
 def _check_count(what: str, value: object) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UsageError(f"{what} is {value!r}; it must be an integer of at least 1.")
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not 1 <= cast(int, value) <= _MAX_COUNT:
+        raise UsageError(f"{what} is {value!r}; it must be an integer from 1 to {_MAX_COUNT}.")

@@ -207,7 +207,7 @@ def test_loaded_bundle_and_onnxruntime(tiny_bundle: Path) -> None:
 
 @pytest.mark.parametrize("threads", [0, -1, 0.5, "2"])
 def test_threads_must_be_counted(tiny_bundle: Path, threads: object) -> None:
-    with pytest.raises(UsageError, match=r"threads is .*; it must be an integer of at least 1"):
+    with pytest.raises(UsageError, match=r"threads is .*; it must be an integer from 1 to 1024"):
         Scorer(tiny_bundle, threads=threads)  # type: ignore[arg-type]
 
 

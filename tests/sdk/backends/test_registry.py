@@ -54,7 +54,8 @@ def test_no_backend_at_all_gives_the_pip_line(
     [
         ({"name": "cuda"}, "backend is 'cuda'; allowed are auto, openvino, onnxruntime"),
         ({"precision": "int4"}, "precision is 'int4'; allowed are auto, fp32, bf16, fp16"),
-        ({"threads": 0}, "threads is 0; it must be an integer of at least 1"),
+        ({"threads": 0}, "threads is 0; it must be an integer from 1 to 1024"),
+        ({"threads": 100_000}, "threads is 100000; it must be an integer from 1 to 1024"),
         ({"threads": -2}, "threads is -2"),
         ({"threads": 1.5}, "threads is 1.5"),
         ({"threads": True}, "threads is True"),
