@@ -12,6 +12,7 @@ import typer
 from rich.progress import track
 from safetensors.torch import load_file, save_file
 
+from iqa.card import update_card
 from iqa.data.features import CHUNK, Features, write_features
 from iqa.data.labels import read_type_level
 from iqa.data.photos import read_folder
@@ -85,6 +86,7 @@ def evaluate(
     means: Annotated[Path, typer.Option(help="type,level,mean rows of human scores")],
     pristine: Annotated[Path | None, typer.Option(help="Clean PNG pictures to distort")] = None,
     rated: Annotated[Path | None, typer.Option(help="Rated pictures with an index.csv")] = None,
+    card: Annotated[Path | None, typer.Option(help="Model card whose results to renew")] = None,
 ) -> None:
     """Judge a bundle on distorted clean pictures and on rated ones."""
     report: dict[str, object] = {}
@@ -102,6 +104,8 @@ def evaluate(
         if rated:
             report["rated"] = rated_report(score, rated)
     out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    if card:
+        update_card(card, report)
 
 
 def save_weights(model: GlintEdge, path: Path) -> None:
