@@ -27,14 +27,15 @@ def render(report: Mapping[str, Any]) -> str:
 
 def _rated(sets: Mapping[str, Mapping[str, float]]) -> str:
     rows = [
-        "| rated set | n | SROCC (95 % interval) | PLCC | best classical measure |",
+        "| rated set | n | SROCC (95 % interval) | PLCC | best classical |",
         "|---|---|---|---|---|",
     ]
     for name, found in sets.items():
         floor = FLOORS.get(name, {})
         interval = f"{found['srocc']:.3f} ({found['srocc_low']:.2f}–{found['srocc_high']:.2f})"
         rows.append(
-            f"| {name} | {found['n']} | {interval} | {found['plcc']:.3f} | {_cell(floor, 'srocc')} |"
+            f"| {name} | {found['n']} | {interval} | {found['plcc']:.3f} "
+            f"| {_cell(floor, 'srocc')} |"
         )
         if "srocc_within" in found:
             rows.append(
@@ -50,8 +51,8 @@ def _cell(floor: Mapping[str, float], key: str) -> str:
 
 def _synthetic(found: Mapping[str, Any]) -> str:
     head = (
-        f"Clean pictures never trained on, under 25 distortions × 5 levels (n = {found['n']}): SROCC "
-        f"{found['srocc']:.3f} ({found['srocc_low']:.3f}–{found['srocc_high']:.3f}) and PLCC "
+        f"Clean pictures never trained on, under 25 distortions × 5 levels (n = {found['n']}): "
+        f"SROCC {found['srocc']:.3f} ({found['srocc_low']:.3f}–{found['srocc_high']:.3f}) and PLCC "
         f"{found['plcc']:.3f} against the human mean of each (type, level)."
     )
     rows = ["| distortion | SROCC | mean score, level 1 … 5 |", "|---|---|---|"]
