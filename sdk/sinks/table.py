@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _SHORT: Final = {"harmonic_mean": "harmonic"}  # headers that would take the room of the names
 _MANY_METHODS: Final = 5  # from here on, the columns leave no room for the distortion
 
+_NARROWEST: Final = 80  # columns: on less, a terminal wraps lines, where rich would cut off digits
+
 FEW_FRAMES: Final = 12
 """A source with more frames than this, all under one name, is shown pooled."""
 
@@ -148,7 +150,7 @@ def render(page: Sequence[Table | str], stream: TextIO) -> str:
     text = io.StringIO()
     console = Console(
         file=text,
-        width=Console(file=stream).width,
+        width=max(Console(file=stream).width, _NARROWEST),
         force_terminal=stream.isatty(),
         markup=False,
         highlight=False,

@@ -295,6 +295,12 @@ class TestTable:
         # The name is folded, never cut.
         assert "clip.mp4" in "".join(line.split("  ")[0].strip() for line in lines)
 
+    def test_a_narrow_terminal_costs_no_digit(self, monkeypatch):
+        wide = written("table", clip_scores([81.2] * 30))
+        monkeypatch.setenv("COLUMNS", "30")
+        assert written("table", clip_scores([81.2] * 30)) == wide
+        assert "81.2" in wide
+
     def test_names_are_no_markup(self):
         assert "[red]x[/red].png" in written("table", [frame_score(source="[red]x[/red].png")])
 
