@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Sequence
 from enum import Enum
@@ -244,7 +245,7 @@ def check_output(output: Path | None, sources: Sequence[str]) -> None:
     """
     from sdk.io.suffixes import IMAGE_SUFFIXES
 
-    if output is None or not output.is_file():
+    if output is None or not os.path.isfile(output):  # noqa: PTH113 - Path's raises where it may not look
         return
     # Whatever the sources are, a picture is never an earlier output: a glob may match it.
     is_image = output.suffix.lower() in IMAGE_SUFFIXES

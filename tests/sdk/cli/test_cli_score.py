@@ -205,10 +205,11 @@ class TestFailures:
         assert result.code == 1
         assert str(path) in result.err
 
-    def test_an_output_that_cannot_be_opened(self, score, images, tmp_path):
-        result = score(images, "-o", tmp_path / "nowhere" / "scores.csv")
+    @pytest.mark.parametrize("name", ["nowhere/scores.csv", "long" * 100])
+    def test_an_output_that_cannot_be_opened(self, name, score, images, tmp_path):
+        result = score(images, "-o", tmp_path / name)
         assert result.code == 1
-        assert "nowhere/scores.csv" in result.err
+        assert f"Cannot open {tmp_path / name}" in result.err
 
     def test_a_full_disk(self, score, images):
         result = score(images, "--format", "csv", "-o", "/dev/full")
