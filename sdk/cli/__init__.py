@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 
@@ -18,15 +19,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     from sdk.cli.exits import run_to_exit, settle_stdout
     from sdk.cli.log import show_warnings
 
-    def run() -> int:
-        from sdk.cli.app import app
+    words = sys.argv[1:] if argv is None else list(argv)
 
+    def run() -> int:
         try:
-            app(args=None if argv is None else list(argv), prog_name="framescore")
+            return _run_command(words)
         except SystemExit as stop:
             return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-        return 0
 
     show_warnings()
     status = run_to_exit(run)
     return status if settle_stdout() else max(status, 1)
+
+
+def _run_command(words: list[str]) -> int:
+    try:
+        from sdk.cli.app import app
+    except ImportError:
+        if words[:1] != ["doctor"]:
+            raise
+        from sdk.doctor import main as doctor  # it must be able to say what is missing
+
+        return doctor(words[1:])
+    app(args=words, prog_name="framescore")
+    return 0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,15 @@ def test_an_unknown_command(cli):
     result = cli("rate")
     assert result.code == 2
     assert "rate" in result.err
+
+
+def test_doctor_needs_none_of_the_packages():
+    root = str(Path(sdk.__file__).parents[1])
+    code = f"import sys; sys.path.append({root!r}); from sdk.cli import main; main(['doctor'])"
+    command = [sys.executable, "-I", "-S", "-c", code]  # without site-packages
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "typer: not installed" in done.stdout
+    assert done.stderr == ""
 
 
 def test_choices_are_those_of_the_sdk():
