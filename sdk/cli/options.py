@@ -159,7 +159,7 @@ OutputFile = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write there instead of to standard output.",
+        help="Write there instead of to standard output, which is -.",
         rich_help_panel=_OUTPUT,
     ),
 ]
@@ -235,6 +235,11 @@ def check_fail_under(value: float | None) -> None:
             f"--fail-under must be a number such as the scores, 0 to 100, not {value:g}.",
             hint="For example --fail-under 60.",
         )
+
+
+def parse_output(path: Path | None) -> Path | None:
+    """Return the file to write; None for standard output, which may be called `-` as in sources."""
+    return None if path == Path("-") else path
 
 
 def check_output(output: Path | None, sources: Sequence[str]) -> None:

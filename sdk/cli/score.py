@@ -32,6 +32,7 @@ def score(
     """
     opt.check_sampling(every, fps)
     opt.check_fail_under(fail_under)
+    output = opt.parse_output(output)
     opt.check_output(output, sources)
     raw_size = None if size is None else opt.parse_size(size)
     methods = opt.parse_pool(pool)

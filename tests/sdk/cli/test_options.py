@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from sdk.cli.options import check_sampling, parse_pool, parse_size
+from sdk.cli.options import check_sampling, parse_output, parse_pool, parse_size
 from sdk.errors import UsageError
 
 
@@ -17,6 +19,12 @@ def test_sizes(text):
 def test_what_is_no_size(text):
     with pytest.raises(UsageError, match="frame size"):
         parse_size(text)
+
+
+def test_a_dash_is_standard_output_and_no_file():
+    assert parse_output(None) is None
+    assert parse_output(Path("-")) is None
+    assert parse_output(Path("./x/-")) == Path("x/-")
 
 
 def test_pool_methods_keep_their_order_and_come_once():
