@@ -61,7 +61,7 @@ class TableSink(OutputOwner):
         """Print the tables."""
         parts = list(self._parts(videos))
         few = [part for part in parts if self._shows_frames(part)]
-        clips = [part for part in parts if len(part.positions) > 1]
+        clips = [p for p in parts if len(p.positions) > 1 or not p.video.complete]
         page: list[Table | str] = [self._frame_table(few)] if few else []
         if clips:
             page.append(self._clip_table(clips))

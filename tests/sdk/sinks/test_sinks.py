@@ -309,9 +309,10 @@ class TestTable:
         text = written("table", scores)
         assert "nan" not in text.lower()
 
-    def test_an_incomplete_clip_says_so(self):
+    @pytest.mark.parametrize("frames", [1, 30])
+    def test_an_incomplete_clip_says_so(self, frames):
         text = io.StringIO()
-        scores = clip_scores([80.0] * 30)
+        scores = clip_scores([80.0] * frames)
         series = ScoreSeries("clip.mp4")
         with open_sink("table", text) as sink:
             for score in scores:
