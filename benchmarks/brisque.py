@@ -1,4 +1,4 @@
-"""framescore beside OpenCV's BRISQUE on the same frames, one after the other."""
+"""framescore beside OpenCV's BRISQUE on the same frames, in turns."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import subprocess
 from functools import partial
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 from benchmarks.footage import Picture
@@ -17,7 +18,8 @@ SIZES = ("480p", "1080p")
 MODEL, RANGE = "brisque_model_live.yml", "brisque_range_live.yml"
 HOW_TO = "not measured: needs --brisque-python and --brisque-models, see benchmarks/README.md"
 _CHILD = Path(__file__).with_name("brisque_child.py")
-_WARM_UP = 2  # pairs
+_TURN = 8  # frames: a pipeline scores frames in a row, not beside a program that empties its caches
+_PAUSE_S = 0.1  # each one's idle threads spin for a while and would compete with the other
 
 
 class Brisque:
@@ -96,13 +98,15 @@ def _measure_pairs(
 ) -> dict[str, Any]:
     ours: list[float] = []
     theirs: list[float] = []
-    for number in range(-_WARM_UP, pairs):
-        frame = frames[number % len(frames)]
-        our_ms = milliseconds(partial(scorer.score, frame))
-        their_ms, _ = brisque.score(frame)
-        if number >= 0:
-            ours.append(our_ms)
-            theirs.append(their_ms)
+    for first in range(-_TURN, pairs, _TURN):  # the first turn warms up
+        turn = [frames[number % len(frames)] for number in range(first, first + _TURN)]
+        sleep(_PAUSE_S)
+        our_ms = [milliseconds(partial(scorer.score, frame)) for frame in turn]
+        sleep(_PAUSE_S)
+        their_ms = [brisque.score(frame)[0] for frame in turn]
+        if first >= 0:
+            ours += our_ms
+            theirs += their_ms
     return {
         "framescore_ms": summarise(ours),
         "brisque_ms": summarise(theirs),
