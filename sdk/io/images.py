@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import logging
+import os
 import re
 import time
 from collections import Counter
@@ -108,13 +109,28 @@ def open_glob(pattern: str, *, fps: float | None = None) -> ImageFiles:
         SourceError: No match, or no image among the matches.
     """
     try:
-        matches = glob.glob(pattern, recursive=True)  # noqa: PTH207 - Path.glob wants a root
-        files = [match for match in matches if Path(match).is_file()]
+        files = [match for match in _matches(pattern) if Path(match).is_file()]
     except (OSError, ValueError, re.error) as error:
         raise SourceError(
             f"Pattern {pattern!r} cannot be matched: {error}.", hint="Check the pattern."
         ) from error
     return _open_images(files, f"Pattern {pattern!r}", pattern, fps)
+
+
+def _matches(pattern: str) -> set[str]:
+    """Match like `glob.glob`, but `**` enters no linked directory: links may form loops."""
+    if pattern == "**" or pattern.endswith("/**"):
+        pattern += "/*"
+    head, spanning, tail = pattern.partition("**/")
+    if not spanning or (head and not head.endswith("/")):
+        return set(glob.glob(pattern))  # noqa: PTH207 - Path.glob wants a root
+    found: set[str] = set()
+    for start in glob.glob(head) if head else ["."]:  # noqa: PTH207
+        for folder, below, _ in os.walk(start):
+            below[:] = [name for name in below if not name.startswith(".")]
+            prefix = "" if folder == "." else f"{glob.escape(folder.rstrip('/'))}/"
+            found |= _matches(prefix + tail)
+    return {match.removeprefix("./") if not head else match for match in found}
 
 
 def natural_key(path: str) -> tuple[tuple[object, ...], ...]:

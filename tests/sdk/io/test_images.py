@@ -234,3 +234,22 @@ def test_natural_order() -> None:
 def test_natural_order_does_not_depend_on_the_order_found(names: list[str]) -> None:
     backwards = sorted(names, reverse=True)
     assert sorted(names, key=natural_key) == sorted(backwards, key=natural_key)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["**/*.png", "**", "top/**/*.png", "top/**", "t*/**/**/shot?.png"]
+)
+def test_double_star_spans_directories_but_no_links(
+    tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    deep = tmp_path / "top" / "in[1]" / "deep"
+    deep.mkdir(parents=True)
+    write(tmp_path / "top" / "shot2.png", picture)
+    write(deep / "shot1.png", picture)
+    for name in ("loop", "again"):  # two loops: following them would never end
+        (tmp_path / "top" / name).symlink_to(tmp_path / "top", target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    for prefix in ("", f"{tmp_path}/"):
+        with open_source(prefix + pattern) as source:
+            names = sorted(frame.source for frame in source)
+        assert names == [f"{prefix}top/in[1]/deep/shot1.png", f"{prefix}top/shot2.png"]
