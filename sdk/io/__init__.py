@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .source import Source, open_source
+from .grammar import open_source
+from .source import Source
 
 __all__ = ["Source", "open_source"]
