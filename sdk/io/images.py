@@ -6,7 +6,6 @@ import glob
 import logging
 import os
 import re
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -16,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SourceError
-from ..frames import Frame, PixelFormat
+from ..frames import Frame
 from .image_header import image_size, jpeg_lacks_end
 from .limits import check_size
-from .opencv import load_cv2
+from .opencv import decoded_frame, load_cv2
 from .source import Source, Wanted
 from .suffixes import FLOAT_SUFFIXES, IMAGE_SUFFIXES
 
@@ -169,18 +168,7 @@ def _open_images(files: Iterable[str], what: str, name: str, fps: float | None) 
 
 
 def _load_frame(path: str, index: int, pts_s: float | None) -> Frame:
-    image = read_image(path)
-    height, width = image.shape[:2]
-    return Frame(
-        image,
-        PixelFormat.BGR,
-        width,
-        height,
-        index=index,
-        pts_s=pts_s,
-        source=path,
-        captured_at=time.perf_counter(),
-    )
+    return decoded_frame(read_image(path), index, pts_s, path)
 
 
 def read_image(path: str) -> NDArray[np.uint8]:

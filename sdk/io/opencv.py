@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from functools import cache
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from ..errors import SourceError
+from ..frames import Frame, PixelFormat
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @cache
@@ -44,3 +51,18 @@ def _silence(cv2: ModuleType) -> None:
         cv2.setLogLevel(level)
     else:
         cv2.utils.logging.setLogLevel(level)
+
+
+def decoded_frame(image: NDArray[np.uint8], index: int, pts_s: float | None, source: str) -> Frame:
+    """Make a frame of a picture decoded just now, BGR [H, W, 3]."""
+    height, width = image.shape[:2]
+    return Frame(
+        image,
+        PixelFormat.BGR,
+        width,
+        height,
+        index=index,
+        pts_s=pts_s,
+        source=source,
+        captured_at=time.perf_counter(),
+    )

@@ -6,15 +6,14 @@ import logging
 import math
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import SourceError
-from ..frames import Frame, PixelFormat
+from ..frames import Frame
 from .limits import check_size
-from .opencv import load_cv2
+from .opencv import decoded_frame, load_cv2
 from .source import Source, Wanted
 
 _log = logging.getLogger("framescore")
@@ -126,16 +125,7 @@ class VideoFile(Source):
             )
         height, width = image.shape[:2]
         check_size(width, height, self._path)
-        return Frame(
-            image,
-            PixelFormat.BGR,
-            width,
-            height,
-            index=index,
-            pts_s=pts_s,
-            source=self.name,
-            captured_at=time.perf_counter(),
-        )
+        return decoded_frame(image, index, pts_s, self.name)
 
     def _release(self, capture: Capture) -> None:
         with self._lock:
