@@ -1,4 +1,4 @@
-"""``python -m iqa prepare|train|evaluate``: a recipe's training store, its training, its worth."""
+"""``python -m iqa prepare|train|validate|evaluate``: a model from photographs to figures."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from iqa.evaluate import LEVELS, Picture8, distorted_set, rated_report, syntheti
 from iqa.models.glint_edge import GlintEdge
 from iqa.recipe import Recipe
 from iqa.train import Batches, Trainer, fit
+from iqa.validate import fit_of
 from sdk import Scorer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -77,6 +78,21 @@ def train(
     store, features = Store.open(work / "train"), Features.open(work / "train")
     fit(trainer, Batches(store, features, recipe.batch_groups, recipe.seed), work, until)
     save_weights(trainer.average, out)
+
+
+@app.command()
+def validate(
+    recipe_file: RecipeFile,
+    work: Work,
+    weights: Annotated[Path, typer.Option(help="Trained weights, safetensors")],
+) -> None:
+    """Compare the fit on frames trained on with the fit on validation photographs."""
+    recipe = Recipe.read(recipe_file)
+    model = GlintEdge(recipe.blocks, recipe.mlp_ratio).eval()
+    model.load_state_dict({name: value.float() for name, value in load_file(weights).items()})
+    for split in ("train", "val"):
+        found = fit_of(model, Store.open(work / split), Features.open(work / split))
+        print(f"{split}: n {found['n']}, SROCC {found['srocc']:.3f}, mae {found['mae']:.2f} MOS")
 
 
 @app.command()

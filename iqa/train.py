@@ -162,11 +162,19 @@ class Trainer:
         self.step = state["step"]
 
 
+def trim_log(path: Path, step: int) -> None:
+    """Drop rows after ``step``: a run killed past its checkpoint takes those steps again."""
+    head, *rows = path.read_text(encoding="utf-8").splitlines()
+    kept = [head, *(row for row in rows if int(row.split(",")[0]) <= step)]
+    path.write_text("\n".join(kept) + "\n", encoding="utf-8")
+
+
 def fit(trainer: Trainer, batches: Batches, folder: Path, until: int | None = None) -> None:
     """Train up to ``until`` steps (default: all) with a checkpoint and a log in ``folder``."""
     checkpoint, recipe = folder / "checkpoint.pt", trainer.recipe
     if checkpoint.is_file():
         trainer.restore(checkpoint)
+        trim_log(folder / "log.csv", trainer.step)
     started, first = time.perf_counter(), trainer.step
     last = min(until or recipe.steps, recipe.steps)
     with (folder / "log.csv").open("a", newline="", encoding="utf-8") as stream:
