@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from sdk.archive import MAX_BYTES, Archive
 from sdk.errors import BundleError
 from sdk.golden import Golden, read_golden
-from sdk.manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest, parse_manifest
+from sdk.manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest, OnnxGraph, parse_manifest
 from sdk.views import View
 
 if TYPE_CHECKING:
@@ -89,8 +89,40 @@ class Bundle:
 
     @property
     def onnx(self) -> bytes:
-        """The network as an ONNX file."""
+        """The reference network as an ONNX file."""
         return self.members[self.manifest.onnx.file]
+
+    def graphs(self) -> tuple[OnnxGraph, ...]:
+        """Every form of the network, the reference first."""
+        return (self.manifest.onnx, *self.manifest.variants)
+
+    def describe_graph(self, precision: str, profile: str | None = None) -> OnnxGraph:
+        """Find a form of the network.
+
+        Args:
+            precision: One of `sdk.manifest.GRAPH_PRECISIONS`.
+            profile: One of `sdk.manifest.PROFILES`, or None for the first that there is.
+
+        Raises:
+            BundleError: The bundle has none such.
+        """
+        for graph in self.graphs():
+            if graph.precision == precision and profile in (None, graph.profile):
+                return graph
+        kind = precision if profile is None else f"{precision} {profile}"
+        has = ", ".join(f"{graph.precision} {graph.profile}" for graph in self.graphs())
+        raise BundleError(
+            f"{self.path} has no {kind} graph; it has {has}.",
+            hint="Write the bundle again: framescore export … --precision fp32,fp16,int8",
+        )
+
+    def graph(self, precision: str, profile: str | None = None) -> bytes:
+        """Return a form of the network as an ONNX file; see `describe_graph`.
+
+        Raises:
+            BundleError: The bundle has none such.
+        """
+        return self.members[self.describe_graph(precision, profile).file]
 
 
 def packaged_models() -> dict[str, Path]:

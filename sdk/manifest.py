@@ -7,7 +7,6 @@ meaning raises `SCHEMA_VERSION`, and an older framescore then refuses the bundle
 from __future__ import annotations
 
 import json
-import re
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -17,6 +16,8 @@ from sdk.errors import BundleError
 SCHEMA_VERSION: Final = 1
 MANIFEST_NAME: Final = "manifest.json"
 SIGNATURE_NAME: Final = "manifest.sig"  # reserved: signs the manifest, so it cannot be listed in it
+GRAPH_PRECISIONS: Final = ("fp32", "fp16", "bf16", "int8", "int8+fp16")
+PROFILES: Final = ("compat", "native-attention")
 OUTPUTS: Final = ("score", "mos", "sigma", "distortions")  # only the first is mandatory
 
 _Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -52,11 +53,23 @@ class MosScale(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OnnxGraph(msgspec.Struct, frozen=True, kw_only=True):
-    """The reference network: every other form of the model is measured against it."""
+    """One form of the network.
+
+    Attributes:
+        file: The bundle's member.
+        opset: ONNX operator set.
+        precision: Types of its arithmetic: "fp32", "fp16", "bf16", "int8" (explicit Q/DQ, the rest
+            in FP32, for CPUs) or "int8+fp16" (the same scales, the rest in FP16, for TensorRT).
+        profile: "compat" (opset 20 at most, attention in elementary operators) or
+            "native-attention" (the `Attention` operator of opset 23).
+        dynamic_batch: The first dimension of inputs and outputs is free.
+    """
 
     file: str
     opset: int
     precision: str = "fp32"
+    profile: str = "compat"
+    dynamic_batch: bool = False
 
 
 class GoldenFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +101,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         id: The model's name, for example "glint-edge".
         version: The model's version.
         views: Inputs of the network: uint8 RGB, [N, H, W, 3] as the view's spec says.
-        onnx: The network.
+        onnx: The reference network: every other form is measured against it.
+        variants: The network in other precisions and profiles.
         golden: Frames and the scores the network gave them in FP32.
         files: sha256 of every other member of the bundle, by name.
         description: One sentence for a list of models.
@@ -108,6 +122,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     onnx: OnnxGraph
     golden: GoldenFile
     files: dict[str, _Sha256] = {}
+    variants: tuple[OnnxGraph, ...] = ()
     description: str = ""
     outputs: tuple[Literal["score", "mos", "sigma", "distortions"], ...] = ("score",)
     distortion_labels: tuple[_Name, ...] = ()
@@ -188,10 +203,27 @@ def _contradiction(manifest: Manifest) -> str:
         return "score.higher_is_better is false; the graph itself must turn its scale around"
     if not mos.min < mos.max:
         return f"the mos runs from {mos.min} to {mos.max}"
-    if not re.fullmatch(r"fp32|fp16|bf16", manifest.onnx.precision):
-        return f"onnx.precision is {manifest.onnx.precision!r}; allowed are fp32, fp16, bf16"
-    for what, name in (("onnx", manifest.onnx.file), ("golden", manifest.golden.file)):
-        if name not in files:
-            return f"{what}.file is {name!r}, which files does not list"
+    if manifest.golden.file not in files:
+        return f"golden.file is {manifest.golden.file!r}, which files does not list"
     own = sorted({MANIFEST_NAME, SIGNATURE_NAME} & set(files))
-    return f"files lists {own[0]}, which cannot hold its own sha256" if own else ""
+    if own:
+        return f"files lists {own[0]}, which cannot hold its own sha256"
+    return _contradiction_of_graphs(manifest)
+
+
+def _contradiction_of_graphs(manifest: Manifest) -> str:
+    seen: set[tuple[str, str]] = set()
+    if manifest.onnx.precision not in ("fp32", "fp16", "bf16"):
+        return f"onnx.precision is {manifest.onnx.precision!r}; allowed are fp32, fp16, bf16"
+    for what, graph in [("onnx", manifest.onnx), *(("variants", x) for x in manifest.variants)]:
+        if graph.precision not in GRAPH_PRECISIONS:
+            allowed = ", ".join(GRAPH_PRECISIONS)
+            return f"{what}.precision is {graph.precision!r}; allowed are {allowed}"
+        if graph.profile not in PROFILES:
+            return f"{what}.profile is {graph.profile!r}; allowed are {', '.join(PROFILES)}"
+        if graph.file not in manifest.files:
+            return f"{what}.file is {graph.file!r}, which files does not list"
+        if (graph.precision, graph.profile) in seen:
+            return f"two graphs are {graph.precision} of profile {graph.profile}"
+        seen.add((graph.precision, graph.profile))
+    return ""

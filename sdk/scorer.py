@@ -39,8 +39,9 @@ class Scorer:
         model: Path of a bundle, name of a packaged model, a loaded `Bundle`, or None for the
             default model.
         backend: "openvino", "onnxruntime", or "auto" for the first that is installed.
-        precision: "fp32", "bf16", or "auto": the fastest whose scores stay within 0.5 of FP32's
-            on the model's golden frames.
+        precision: "fp32", "bf16", "fp16" or "int8" (the last two where the bundle has their
+            graph), or "auto": fp32, or bf16 where this CPU has it and the scores stay within 0.5
+            of FP32's on the model's golden frames.
         threads: CPU threads to use, 1 to 1024; None for all that this process may use.
 
     Attributes:

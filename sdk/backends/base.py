@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sdk.bundle import Bundle
+    from sdk.manifest import OnnxGraph
 
 Signature = Mapping[str, "tuple[str, tuple[int, ...]]"]  # name -> (numpy dtype's name, shape)
 
@@ -23,7 +24,7 @@ class Backend(Protocol):
 
     Attributes:
         name: Name in the registry, for example "openvino".
-        precision: Arithmetic in use: "fp32", "bf16" or "fp16".
+        precision: Arithmetic in use: one of `sdk.precision.PRECISIONS`.
         device: The device in human words.
         lanes: Frames it computes at the same time; further callers of `infer` wait.
     """
@@ -58,7 +59,7 @@ class BackendOptions:
     """How a backend shall be set up.
 
     Attributes:
-        precision: One that the backend's `precisions` names.
+        precision: One that the backend's `precisions` names, or that the bundle has a graph for.
         threads: CPU threads in all; None leaves the choice to the runtime.
         lanes: Frames to compute at the same time. With 1, all threads work on one frame (lowest
             latency); with more, the threads are shared out (highest throughput).
@@ -86,34 +87,59 @@ class BackendModule(Protocol):
         ...
 
 
-def check_signature(bundle: Bundle, inputs: Signature, outputs: Signature) -> None:
+def graph_for(bundle: Bundle, precision: str) -> OnnxGraph:
+    """Find the graph that a precision runs.
+
+    fp32 and bf16 are the arithmetic in which a CPU runs the reference; fp16 and int8 are graphs
+    of their own, whose rounding is part of the model.
+
+    Raises:
+        BundleError: The bundle has no such graph.
+    """
+    if precision in ("fp32", "bf16"):
+        return bundle.manifest.onnx
+    return bundle.describe_graph(precision)
+
+
+def check_signature(
+    bundle: Bundle, graph: OnnxGraph, inputs: Signature, outputs: Signature
+) -> None:
     """Compare a network's inputs and outputs with the manifest.
 
     Args:
         bundle: Where both come from.
+        graph: Which of its graphs.
         inputs: The network's inputs; unknown sizes are -1.
         outputs: The network's outputs, likewise.
 
     Raises:
         BundleError: A name, type or shape differs.
     """
+    if graph.dynamic_batch:
+        inputs, outputs = _with_batch_of_one(inputs), _with_batch_of_one(outputs)
     views = {name: ("uint8", view.shape) for name, view in bundle.views.items()}
-    _compare(bundle, "input", inputs, views)
+    _compare(bundle, graph.file, "input", inputs, views)
     labels = len(bundle.manifest.distortion_labels)
     wanted: dict[str, tuple[str, tuple[int, ...]]] = {
         name: ("float32", (1, labels) if name == "distortions" else (1,))
         for name in bundle.manifest.outputs
     }
-    _compare(bundle, "output", outputs, wanted)
+    _compare(bundle, graph.file, "output", outputs, wanted)
 
 
-def _compare(bundle: Bundle, what: str, found: Signature, wanted: Signature) -> None:
+def _with_batch_of_one(signature: Signature) -> Signature:
+    return {
+        name: (kind, (1, *shape[1:]) if shape[:1] == (-1,) else shape)
+        for name, (kind, shape) in signature.items()
+    }
+
+
+def _compare(bundle: Bundle, file: str, what: str, found: Signature, wanted: Signature) -> None:
     for name in sorted({*found, *wanted}):
         if found.get(name) != wanted.get(name):
             raise BundleError(
-                f"{bundle.path}: {what} {name!r} of {bundle.manifest.onnx.file} is "
-                f"{_describe(found.get(name))}; its manifest asks for "
-                f"{_describe(wanted.get(name))}.",
+                f"{bundle.path}: {what} {name!r} of {file} is {_describe(found.get(name))}; its "
+                f"manifest asks for {_describe(wanted.get(name))}.",
                 hint="Write the bundle again with framescore's export.",
             )
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU, in FP32: the fallback, and the reference other backends are held to."""
+"""ONNX Runtime on the CPU: the fallback, and in FP32 the reference that others are held to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]
 
-from sdk.backends.base import BackendOptions, Signature, check_signature, closed_error, first_line
+from sdk.backends.base import (
+    BackendOptions,
+    Signature,
+    check_signature,
+    closed_error,
+    first_line,
+    graph_for,
+)
 from sdk.cpus import cpu_name
 from sdk.errors import BackendError
 
@@ -24,7 +31,7 @@ _FATAL = 4  # log severity: warnings about the host (GPU discovery and so on) ar
 
 
 def precisions() -> tuple[str, ...]:
-    """Name what this backend computes: FP32 only."""
+    """Name the arithmetic it runs the reference in: FP32 only."""
     return ("fp32",)
 
 
@@ -38,7 +45,7 @@ class OnnxRuntimeBackend:
 
     Args:
         bundle: The model.
-        options: Threads and lanes; the precision is fp32.
+        options: Precision, threads and lanes.
 
     Raises:
         BundleError: The network does not fit its manifest.
@@ -46,21 +53,24 @@ class OnnxRuntimeBackend:
     """
 
     name = "onnxruntime"
-    precision = "fp32"
 
     def __init__(self, bundle: Bundle, options: BackendOptions) -> None:
+        graph = graph_for(bundle, options.precision)
         try:
             session = ort.InferenceSession(
-                bundle.onnx, _session_options(options), providers=["CPUExecutionProvider"]
+                bundle.members[graph.file],
+                _session_options(options),
+                providers=["CPUExecutionProvider"],
             )
         except Exception as error:  # its exceptions have no common base but this
             raise BackendError(
-                f"ONNX Runtime {ort.__version__} cannot load {bundle.manifest.onnx.file} of "
+                f"ONNX Runtime {ort.__version__} cannot load {graph.file} of "
                 f"{bundle.path}: {first_line(error)}.",
                 hint="Try backend='openvino', or upgrade: pip install --upgrade onnxruntime",
             ) from error
         inputs, outputs = session.get_inputs(), session.get_outputs()
-        check_signature(bundle, _signature(inputs), _signature(outputs))
+        check_signature(bundle, graph, _signature(inputs), _signature(outputs))
+        self.precision = options.precision
         self.device = cpu_name()
         self.lanes = options.lanes
         self._names = [output.name for output in outputs]

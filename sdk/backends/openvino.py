@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import openvino as ov  # type: ignore[import-untyped]
 
-from sdk.backends.base import BackendOptions, Signature, check_signature, closed_error, first_line
+from sdk.backends.base import (
+    BackendOptions,
+    Signature,
+    check_signature,
+    closed_error,
+    first_line,
+    graph_for,
+)
 from sdk.errors import BackendError
 
 if TYPE_CHECKING:
@@ -19,7 +26,8 @@ if TYPE_CHECKING:
 
     from sdk.bundle import Bundle
 
-_HINTS = {"fp32": "f32", "bf16": "bf16"}
+# Of fp16 and int8 graphs, what is not fp16 or int8 by its type runs in FP32.
+_HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f32", "int8": "f32"}
 
 
 def precisions() -> tuple[str, ...]:
@@ -52,14 +60,18 @@ class OpenVinoBackend:
 
     def __init__(self, bundle: Bundle, options: BackendOptions) -> None:
         core = ov.Core()
+        graph = graph_for(bundle, options.precision)
         try:
-            model = core.read_model(bundle.onnx)
+            model = core.read_model(bundle.members[graph.file])
             outputs = _signature(model.outputs, bundle.manifest.outputs)
-            check_signature(bundle, _signature(model.inputs, bundle.views), outputs)
+            inputs = _signature(model.inputs, bundle.views)
+            check_signature(bundle, graph, inputs, outputs)
+            if graph.dynamic_batch:
+                model.reshape({name: list(view.shape) for name, view in bundle.views.items()})
             compiled = core.compile_model(model, "CPU", _config(options))
         except RuntimeError as error:
             raise BackendError(
-                f"OpenVINO {ov.__version__} cannot compile {bundle.manifest.onnx.file} of "
+                f"OpenVINO {ov.__version__} cannot compile {graph.file} of "
                 f"{bundle.path}: {first_line(error)}.",
                 hint="Try backend='onnxruntime', or upgrade: pip install --upgrade openvino",
             ) from error

@@ -52,15 +52,15 @@ def create_backend(
     Args:
         bundle: The model.
         name: A key of `BACKENDS`, or "auto" for the first of them that is installed.
-        precision: "fp32", "bf16", "fp16", or "auto": the fastest whose golden scores stay within
-            0.5 of the FP32 reference's.
+        precision: "fp32", "bf16", "fp16", "int8" (the last two where the bundle has their graph),
+            or "auto": fp32, or bf16 where the CPU has it and the golden scores stay within 0.5.
         threads: CPU threads to use; None leaves the choice to the runtime.
         lanes: Frames to compute at the same time.
 
     Raises:
         UsageError: An unknown name or precision, or a number outside 1 to 1024.
         BackendError: The backend is not installed or cannot run the model in that precision.
-        BundleError: The network does not fit its manifest.
+        BundleError: The network does not fit its manifest, or there is none of that precision.
     """
     _check_choice("backend", name, ("auto", *BACKENDS))
     _check_choice("precision", precision, ("auto", *PRECISIONS))

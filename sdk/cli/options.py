@@ -46,6 +46,7 @@ class Precision(str, Enum):
     fp32 = "fp32"
     bf16 = "bf16"
     fp16 = "fp16"
+    int8 = "int8"
 
 
 Sources = Annotated[
@@ -82,7 +83,7 @@ PrecisionChoice = Annotated[
     typer.Option(
         "--precision",
         metavar="P",
-        help="fp32, bf16, fp16, or auto: a fast one where scores stay within 0.5 of fp32's.",
+        help="fp32, bf16, fp16, int8, or auto: fp32, or bf16 where scores stay within 0.5 of it.",
         rich_help_panel=_MODEL,
     ),
 ]

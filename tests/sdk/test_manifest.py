@@ -10,6 +10,7 @@ from sdk.manifest import SCHEMA_VERSION, encode_manifest, parse_manifest
 
 from .tiny_model import tiny_manifest
 
+INT8 = {"file": "model.onnx", "opset": 20, "precision": "int8"}
 FILES = {"model.onnx": "0" * 64, "golden.npz": "f" * 64}
 
 
@@ -34,7 +35,7 @@ def test_encoding_does_not_depend_on_the_order_of_keys() -> None:
 
 
 def test_unknown_fields_are_ignored() -> None:
-    assert parsed(variants=[{"file": "int8.onnx"}]).id == "tiny"
+    assert parsed(verdict={"file": "x"}).id == "tiny"
 
 
 def test_newer_schema_asks_for_an_upgrade() -> None:
@@ -80,6 +81,11 @@ def test_missing_field_is_named(name: str) -> None:
         ({"mos": {"min": 5, "max": 1}}, "mos runs from 5.0 to 1.0"),
         ({"onnx": {"file": "model.onnx", "opset": 20, "precision": "int3"}}, "onnx.precision"),
         ({"onnx": {"file": "else.onnx", "opset": 20}}, "'else.onnx', which files does not list"),
+        ({"variants": [{"file": "x.onnx", "opset": 20}]}, "'x.onnx', which files does not list"),
+        ({"variants": [{**INT8, "precision": "int4"}]}, "variants.precision is 'int4'"),
+        ({"variants": [{**INT8, "profile": "fast"}]}, "variants.profile is 'fast'"),
+        ({"variants": [INT8, INT8]}, "two graphs are int8 of profile compat"),
+        ({"variants": [{**INT8, "precision": "fp32"}]}, "two graphs are fp32 of profile compat"),
         ({"golden": {"file": "else.npz"}}, "'else.npz', which files does not list"),
         ({"files": {**FILES, "manifest.json": "0" * 64}}, "files lists manifest.json, which"),
     ],

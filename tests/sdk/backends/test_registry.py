@@ -7,7 +7,7 @@ import pytest
 
 from sdk.backends import create_backend
 from sdk.bundle import Bundle
-from sdk.errors import BackendError, UsageError
+from sdk.errors import BackendError, BundleError, UsageError
 
 
 @pytest.fixture
@@ -67,6 +67,8 @@ def test_what_cannot_be(bundle: Bundle, options: dict[str, object], message: str
         create_backend(bundle, **options)  # type: ignore[arg-type]
 
 
-def test_precision_of_no_cpu(bundle: Bundle) -> None:
-    with pytest.raises(BackendError, match=r"Precision fp16 is not supported .*fp32"):
-        create_backend(bundle, "openvino", "fp16")
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_precision_that_the_bundle_lacks(bundle: Bundle, precision: str) -> None:
+    with pytest.raises(BundleError, match=rf"has no {precision} graph; it has fp32 compat\.") as e:
+        create_backend(bundle, "openvino", precision)
+    assert "framescore export" in e.value.hint

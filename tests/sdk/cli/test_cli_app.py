@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import typer
 
 import sdk
 from sdk.backends.registry import BACKENDS
@@ -29,6 +32,26 @@ def test_every_command_explains_itself_in_80_columns(command, cli):
     result = cli(command, "--help")
     assert result.code == 0
     assert max(map(len, result.out.splitlines())) <= 80
+
+
+def test_commands_of_other_packages_are_loaded_when_named(monkeypatch, cli):
+    other = typer.Typer()
+    other.command()(lambda word="hello": print(word))
+    monkeypatch.setitem(sys.modules, "other_package", SimpleNamespace(app=other))
+    points = {"there": "other_package:app", "absent": "no.such.module:app"}
+    found = EntryPoints(EntryPoint(*point, "framescore.commands") for point in points.items())
+    monkeypatch.setattr("sdk.cli.app.entry_points", lambda group: found.select(group=group))
+    assert cli("there", "--word", "hello") == (0, "hello\n", "")
+    assert "Not available here" in cli("--help").out
+    refused = cli("absent", "--any", "thing")
+    assert refused.code == 2
+    assert "The command absent cannot be loaded: No module named 'no'" in refused.err
+
+
+def test_scoring_loads_no_command_of_another_package():
+    code = "import sys, sdk.cli.app; print('export' in sys.modules, 'onnx' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\n"
 
 
 def test_without_a_command_the_help_is_shown(cli):
