@@ -15,7 +15,8 @@ import numpy as np
 
 from sdk.bundle import Bundle
 from sdk.errors import SinkError
-from sdk.manifest import MANIFEST_NAME, Manifest, encode_manifest
+from sdk.manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest, encode_manifest
+from sdk.signature import sign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +27,11 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date a zip can say
 
 
 def write_bundle(
-    path: str | os.PathLike[str], manifest: Manifest, members: Mapping[str, bytes]
+    path: str | os.PathLike[str],
+    manifest: Manifest,
+    members: Mapping[str, bytes],
+    *,
+    private_key: bytes | None = None,
 ) -> Bundle:
     """Write a bundle; equal arguments give an equal file.
 
@@ -36,18 +41,21 @@ def write_bundle(
         path: Where to; a file that is there is replaced.
         manifest: What the bundle says; its `files` are filled in here.
         members: Contents by name, without the manifest.
+        private_key: An Ed25519 private key in PEM to sign the manifest with; None signs nothing.
 
     Returns:
         The bundle as a reader will see it.
 
     Raises:
         BundleError: Manifest and members do not make a bundle that loads.
+        UsageError: The key cannot be read.
         SinkError: The file cannot be written, for example because the disk is full.
     """
     path = Path(path)
     digests = {name: hashlib.sha256(members[name]).hexdigest() for name in sorted(members)}
     text = encode_manifest(msgspec.structs.replace(manifest, files=digests))
-    data = zip_bytes({MANIFEST_NAME: text, **{name: members[name] for name in digests}})
+    signed = {SIGNATURE_NAME: sign(text, private_key)} if private_key is not None else {}
+    data = zip_bytes({MANIFEST_NAME: text, **signed, **{name: members[name] for name in digests}})
     bundle = Bundle.from_bytes(data, path)
     _write_atomically(path, data)
     return bundle

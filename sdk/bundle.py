@@ -12,6 +12,7 @@ from sdk.archive import MAX_BYTES, Archive
 from sdk.errors import BundleError
 from sdk.golden import Golden, read_golden
 from sdk.manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest, OnnxGraph, parse_manifest
+from sdk.signature import SIGNATURE_BYTES
 from sdk.views import View
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Bundle:
         path: The file it was read from.
         manifest: What the bundle says about the model.
         digest: sha256 of the manifest, which itself holds the sha256 of every other member.
+        signature: The contents of manifest.sig, if it has one; see `check_signature`.
         views: What to gather from a frame, by the name of the network's input.
         golden: Frames with known scores.
         members: Contents of every member that the manifest lists.
@@ -42,6 +44,8 @@ class Bundle:
     views: Mapping[str, View]
     golden: Golden
     members: Mapping[str, bytes]
+    signature: bytes | None = None
+    _text: bytes = b""
 
     @classmethod
     def load(cls, model: str | os.PathLike[str] | None = None) -> Bundle:
@@ -77,7 +81,8 @@ class Bundle:
         golden_file = manifest.golden.file
         golden = read_golden(members[golden_file], views, f"{name}: {golden_file}")
         digest = hashlib.sha256(text).hexdigest()
-        return cls(path, manifest, digest, views, golden, members)
+        signature = _read_signature(archive, name)
+        return cls(path, manifest, digest, views, golden, members, signature, text)
 
     def __repr__(self) -> str:
         return f"<Bundle {self.model_id} {self.path}>"
@@ -91,6 +96,20 @@ class Bundle:
     def onnx(self) -> bytes:
         """The reference network as an ONNX file."""
         return self.members[self.manifest.onnx.file]
+
+    def check_signature(self, public_key: bytes) -> None:
+        """Make sure that the owner of a key wrote this bundle.
+
+        Args:
+            public_key: An Ed25519 public key in PEM.
+
+        Raises:
+            BundleError: It is not signed, or by somebody else.
+            UsageError: The key cannot be read.
+        """
+        from sdk.signature import verify_signature
+
+        verify_signature(self._text, self.signature, public_key, str(self.path))
 
     def graphs(self) -> tuple[OnnxGraph, ...]:
         """Every form of the network, the reference first."""
@@ -166,6 +185,19 @@ def _parse_views(manifest: Manifest, name: str) -> dict[str, View]:
         return {view.input: View.parse(view.spec) for view in manifest.views}
     except BundleError as error:
         raise BundleError(f"{name}: {error.message}", hint=error.hint) from error
+
+
+def _read_signature(archive: Archive, name: str) -> bytes | None:
+    if SIGNATURE_NAME not in archive.names:
+        return None
+    signature = archive.read(SIGNATURE_NAME, SIGNATURE_BYTES)
+    if len(signature) == SIGNATURE_BYTES:
+        return signature
+    raise BundleError(
+        f"{name}: {SIGNATURE_NAME} has {len(signature)} bytes; an Ed25519 signature has "
+        f"{SIGNATURE_BYTES}.",
+        hint="Fetch the bundle again.",
+    )
 
 
 def _verified_members(archive: Archive, manifest: Manifest, name: str) -> dict[str, bytes]:

@@ -15,7 +15,7 @@ from sdk.errors import BundleError
 
 SCHEMA_VERSION: Final = 1
 MANIFEST_NAME: Final = "manifest.json"
-SIGNATURE_NAME: Final = "manifest.sig"  # reserved: signs the manifest, so it cannot be listed in it
+SIGNATURE_NAME: Final = "manifest.sig"  # signs the manifest, so it cannot be listed in it
 GRAPH_PRECISIONS: Final = ("fp32", "fp16", "bf16", "int8", "int8+fp16")
 PROFILES: Final = ("compat", "native-attention")
 OUTPUTS: Final = ("score", "mos", "sigma", "distortions")  # only the first is mandatory

@@ -167,8 +167,9 @@ def test_unlisted_member() -> None:
 
 
 def test_signature_may_come_with_it() -> None:
-    """Nothing signs bundles yet; those that will be signed must load here."""
-    bundle = Bundle.from_bytes(zip_bytes({**members_of(SMALL), "manifest.sig": b"x"}), PATH)
+    signed = {**members_of(SMALL), "manifest.sig": bytes(64)}
+    bundle = Bundle.from_bytes(zip_bytes(signed), PATH)
+    assert bundle.signature == bytes(64)
     assert bundle.digest == Bundle.from_bytes(SMALL, PATH).digest
     assert "manifest.sig" not in bundle.members
 
