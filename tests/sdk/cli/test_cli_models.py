@@ -34,6 +34,7 @@ def test_json_has_the_same(cli, models_folder, tiny_bundle):
     assert model["model"].startswith("tiny@")
     assert model["score"] == {"min": 0, "max": 100, "higher_is_better": True}
     assert model["bytes"] == tiny_bundle.stat().st_size
+    assert (model["graphs"], model["signed"]) == (["fp32 compat"], False)
 
 
 def test_a_name_can_be_given_to_score(cli, models_folder, tiny_bundle, images):
