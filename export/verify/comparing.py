@@ -1,0 +1,178 @@
+"""Run a bundle in every precision on every backend, and compare the scores with the original's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from export.drift import TOLERANCES, Tolerance, measure_drift, violations
+from export.progress import Progress, silent
+from export.reference import open_session
+from export.verify.candidates import Candidate, list_candidates, open_candidate
+from export.verify.report import WORST, Outcome, VerifyReport, WorstFrame
+from sdk.errors import BackendError, BundleError, UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from export.frame_set import FrameSet
+    from export.reference import Inputs
+    from sdk.bundle import Bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The network that a bundle was made from.
+
+    Attributes:
+        name: What reports call it.
+        score: Gives the score of one frame, 0 to 100, higher better.
+    """
+
+    name: str
+    score: Callable[[Inputs], float]
+
+
+def fp32_graph(bundle: Bundle) -> Original:
+    """Take the FP32 graph of a bundle for the original, run on ONNX Runtime with one thread.
+
+    Raises:
+        BackendError: ONNX Runtime is not installed.
+    """
+    session = open_session(bundle.onnx)
+
+    def score(inputs: Inputs) -> float:
+        return float(session.run(["score"], dict(inputs))[0].item())
+
+    return Original("the FP32 graph on onnxruntime, one thread", score)
+
+
+def verify_bundle(
+    bundle: Bundle,
+    *,
+    backends: Sequence[str] | None = None,
+    precisions: Sequence[str] | None = None,
+    frames: FrameSet,
+    labels: Mapping[str, float] | None = None,
+    original: Original | None = None,
+    tolerances: Mapping[str, Tolerance] | None = None,
+    progress: Progress = silent,
+) -> VerifyReport:
+    """Compare every precision of a bundle on every backend with the original.
+
+    Args:
+        bundle: The model.
+        backends: Names of runtimes, or "typed", which runs graphs as their types say; None takes
+            the installed ones, and "typed" where they skip the rounding.
+        precisions: Which to verify; None takes all that the bundle has.
+        frames: What to score.
+        labels: Mean opinions by the names of frames, on any scale.
+        original: Whose scores count; None takes the bundle's FP32 graph.
+        tolerances: What each precision may drift; `export.drift.TOLERANCES` by default.
+        progress: Told how far each way of running is.
+
+    Returns:
+        The report. A backend that cannot run a graph is reported, not raised.
+
+    Raises:
+        UsageError: An unknown backend, or labels of which none belongs to a frame.
+        BackendError: A named backend is not installed, or ONNX Runtime is not.
+        BundleError: The bundle has no graph of a named precision.
+    """
+    candidates = list_candidates(bundle, backends, precisions)
+    limits = TOLERANCES if tolerances is None else tolerances
+    opinions = _opinions(labels, frames)
+    original = original or fp32_graph(bundle)
+    reference = _scores_of(original, frames, progress)
+    outcomes = [
+        _try(candidate, bundle, frames, reference, opinions, limits[candidate.precision], progress)
+        for candidate in candidates
+    ]
+    return VerifyReport(
+        model_id=bundle.model_id,
+        reference=original.name,
+        frames=len(frames),
+        frames_sha256=frames.sha256,
+        labels=0 if opinions is None else int(np.isfinite(opinions).sum()),
+        tolerances={c.precision: limits[c.precision] for c in candidates},
+        outcomes=tuple(outcomes),
+    )
+
+
+def _scores_of(original: Original, frames: FrameSet, progress: Progress) -> NDArray[np.float64]:
+    """Score the frames as they should be scored: [F]."""
+    scores = []
+    for number, inputs in enumerate(frames.inputs):
+        progress("reference", number, len(frames))
+        scores.append(original.score(inputs))
+    progress("reference", len(frames), len(frames))
+    return np.array(scores, np.float64)
+
+
+def _opinions(labels: Mapping[str, float] | None, frames: FrameSet) -> NDArray[np.float64] | None:
+    """Find the label of each frame: [F], NaN where there is none."""
+    if labels is None:
+        return None
+    found = np.array([labels.get(name, math.nan) for name in frames.names])
+    if np.isfinite(found).sum() < 2:
+        raise UsageError(
+            f"{int(np.isfinite(found).sum())} of {len(frames)} frames have a label; correlations "
+            f"need 2. The first frame is {frames.names[0]}, the first label that of "
+            f"{next(iter(labels), 'nothing')}.",
+            hint="Name pictures by their path within the folder.",
+        )
+    return found
+
+
+def _try(
+    candidate: Candidate,
+    bundle: Bundle,
+    frames: FrameSet,
+    reference: NDArray[np.float64],
+    labels: NDArray[np.float64] | None,
+    tolerance: Tolerance,
+    progress: Progress,
+) -> Outcome:
+    try:
+        scores, golden = _score(candidate, bundle, frames, progress)
+    except (BackendError, BundleError) as error:
+        return Outcome(candidate, reason=error.message)
+    drift = measure_drift(reference, scores, groups=frames.groups, labels=labels)
+    on_golden = measure_drift(bundle.golden.score, golden)
+    # Too few for a rank correlation, and without labels.
+    unranked = replace(tolerance, srocc_drop=None)
+    faults = [
+        *violations(drift, tolerance),
+        *(f"golden frames: {fault}" for fault in violations(on_golden, unranked)),
+    ]
+    worst = _worst(frames, reference, scores)
+    return Outcome(candidate, drift, on_golden.max_abs, tuple(faults), "", worst, scores)
+
+
+def _score(
+    candidate: Candidate, bundle: Bundle, frames: FrameSet, progress: Progress
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Score the frames [F] and the golden frames [G]."""
+    scores = []
+    with open_candidate(bundle, candidate) as backend:
+        for number, inputs in enumerate(frames.inputs):
+            progress(str(candidate), number, len(frames))
+            scores.append(backend.infer(inputs)["score"].item())
+        golden = [backend.infer(inputs)["score"].item() for inputs in bundle.golden.frames()]
+    progress(str(candidate), len(frames), len(frames))
+    return np.array(scores, np.float64), np.array(golden, np.float64)
+
+
+def _worst(
+    frames: FrameSet, reference: NDArray[np.float64], scores: NDArray[np.float64]
+) -> tuple[WorstFrame, ...]:
+    delta = np.abs(scores - reference)
+    order = np.argsort(-np.where(np.isfinite(delta), delta, np.inf), kind="stable")
+    return tuple(
+        WorstFrame(int(i), frames.names[i], frames.groups[i], float(reference[i]), float(scores[i]))
+        for i in order[:WORST]
+    )
