@@ -1,0 +1,251 @@
+"""Build an engine: from a bundle or a graph to a plan, out of the cache where it is there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from export.engine.api import Toolkit
+from export.engine.cache import PlanCache
+from export.engine.entry import LOG, PLAN, load_engine, write_sidecar
+from export.engine.gpu import find_gpu
+from export.engine.graphs import choose_graph
+from export.engine.job import Job
+from export.engine.launch import run_build
+from export.engine.plan import Built, Engine
+from export.engine.recipe import Recipe
+from export.engine.targets import Target, resolve_target
+from export.progress import Progress, silent
+from sdk.bundle import Bundle
+from sdk.errors import UsageError
+
+_GRAPH = "network.onnx"
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What a build may be asked beside precision and target; see `build`."""
+
+    batch: tuple[int, ...] = (1,)
+    timing_cache: str | None = None
+    version_compatible: bool = False
+    strip: bool = False
+    hardware_compat: bool = False
+    plugins: tuple[str, ...] = ()
+    cache: bool = True
+    allow_w8a8: bool = False
+
+
+def build(
+    bundle: Bundle | str | os.PathLike[str] | None,
+    *,
+    target: str = "this",
+    precision: str = "fp16",
+    batch: Sequence[int] = (1,),
+    timing_cache: str | os.PathLike[str] | None = None,
+    version_compatible: bool = False,
+    strip: bool = False,
+    hardware_compat: bool = False,
+    plugins: Sequence[str | os.PathLike[str]] = (),
+    cache: bool = True,
+    progress: Progress = silent,
+) -> Engine:
+    """Build an engine from a bundle.
+
+    The bundle's graph already has the precision; networks are strongly typed everywhere, so that
+    TensorRT 10, 11 and TensorRT-RTX compute with the same types.
+
+    Args:
+        bundle: The model, its path, or the name of a packaged one.
+        target: "this" (this machine's GPU), "jetson-orin", "rtx", or "sm_86" and the like.
+        precision: "fp32", "fp16", "bf16" or "int8".
+        batch: Numbers of frames at once: one, or smallest and largest, or the usual one between.
+        timing_cache: File with the builder's measurements, to make the next build faster.
+        version_compatible: Let later versions of the same major run the plan.
+        strip: Leave the weights out; a runtime that has the graph puts them back.
+        hardware_compat: Let every GPU from Ampere on run the plan.
+        plugins: Libraries with operators, which become part of the plan.
+        cache: Take the plan from the cache if it is there, and keep it there.
+        progress: Told where the build is; raise from it to cancel.
+
+    Raises:
+        UsageError: The arguments contradict each other or the backend.
+        BundleError: The bundle is damaged, or lacks the precision.
+        BackendError: TensorRT is missing, or refuses the network; the message names the node.
+        SinkError: The cache cannot be written.
+    """
+    if not isinstance(bundle, Bundle):
+        bundle = Bundle.load(bundle)
+    options = Options(
+        batch=tuple(batch),
+        timing_cache=None if timing_cache is None else os.fspath(timing_cache),
+        version_compatible=version_compatible,
+        strip=strip,
+        hardware_compat=hardware_compat,
+        plugins=tuple(os.fspath(plugin) for plugin in plugins),
+        cache=cache,
+    )
+    resolved = resolve_target(target)
+    graph = choose_graph(bundle, precision, _range(options.batch), resolved.toolkit.features)
+    return build_graph(
+        bundle.members[graph.file],
+        name=bundle.manifest.id,
+        precision=precision,
+        profile=graph.profile,
+        target=resolved,
+        pictures={name: view.shape[0] for name, view in bundle.views.items()},
+        options=options,
+        progress=progress,
+    )
+
+
+def build_graph(
+    graph: bytes,
+    *,
+    name: str,
+    precision: str,
+    target: str | Target = "this",
+    profile: str = "compat",
+    pictures: Mapping[str, int] | None = None,
+    options: Options | None = None,
+    progress: Progress = silent,
+) -> Engine:
+    """Build an engine from an ONNX graph without a bundle.
+
+    Args:
+        graph: The ONNX file.
+        name: What to call it in the cache.
+        precision: Its arithmetic, for the record: the graph decides.
+        target: As in `build`, or what `resolve_target` has made of it.
+        profile: Its profile, for the record.
+        pictures: Pictures in one frame, by input; 1 where not named.
+        options: Everything else.
+        progress: As in `build`.
+
+    Raises:
+        FramescoreError: As in `build`.
+    """
+    options = options or Options()
+    target = resolve_target(target) if isinstance(target, str) else target
+    _check_options(target.toolkit, options)
+    recipe = _recipe(graph, name, precision, profile, target, dict(pictures or {}), options)
+
+    def run(folder: Path) -> Built:
+        return _run(folder, graph, recipe, options, progress)
+
+    if options.cache:
+        return PlanCache().get_or_build(recipe, run, progress)
+    with TemporaryDirectory(prefix="framescore-") as folder:
+        info = write_sidecar(Path(folder), recipe, run(Path(folder)))
+        built = load_engine(Path(folder), info, from_cache=False)
+    return Engine(built.plan, info)
+
+
+def _run(folder: Path, graph: bytes, recipe: Recipe, options: Options, progress: Progress) -> Built:
+    source = folder / _GRAPH
+    source.write_bytes(graph)
+    job = Job(
+        backend=recipe.backend,
+        graph=str(source),
+        plan=str(folder / PLAN),
+        log=str(folder / LOG),
+        batch=recipe.batch,
+        pictures=recipe.shapes,
+        capabilities=recipe.capabilities,
+        version_compatible=options.version_compatible,
+        strip=options.strip,
+        hardware_compat=options.hardware_compat,
+        plugins=options.plugins,
+        timing_cache=options.timing_cache or "",
+        allow_w8a8=options.allow_w8a8,
+    )
+    built = run_build(job, progress)
+    source.unlink()  # the bundle has it
+    return built
+
+
+def _recipe(
+    graph: bytes,
+    name: str,
+    precision: str,
+    profile: str,
+    target: Target,
+    pictures: dict[str, int],
+    options: Options,
+) -> Recipe:
+    gpu = target.gpu
+    return Recipe(
+        model=name,
+        onnx_sha256=hashlib.sha256(graph).hexdigest(),
+        precision=precision,
+        profile=profile,
+        target=target.name,
+        batch=_range(options.batch),
+        shapes=pictures,
+        backend=target.toolkit.backend,
+        version=target.toolkit.version,
+        capabilities=target.capabilities or ((gpu.capability,) if gpu else ()),
+        device=gpu.name if gpu else "",
+        driver=gpu.driver if gpu else "",
+        version_compatible=options.version_compatible,
+        strip=options.strip,
+        hardware_compat=options.hardware_compat,
+        plugins=tuple(_sha256(path) for path in options.plugins),
+    )
+
+
+def _range(batch: tuple[int, ...]) -> tuple[int, int, int]:
+    """Smallest, usual and largest batch; of two, the larger is the usual one."""
+    ordered = tuple(sorted(set(batch)))
+    if not 1 <= len(ordered) <= 3 or ordered[0] < 1:
+        raise UsageError(
+            f"A batch of {', '.join(map(str, batch)) or 'nothing'} cannot be built.",
+            hint="Give one to three numbers from 1 on: smallest, usual, largest.",
+        )
+    usual = ordered[1] if len(ordered) == 3 else ordered[-1]
+    return ordered[0], usual, ordered[-1]
+
+
+def _check_options(toolkit: Toolkit, options: Options) -> None:
+    """Refuse what the backend would ignore or fail on late, with the reason.
+
+    What holds for TensorRT-RTX was tried with 1.7.1.
+    """
+    if not toolkit.features.plugins and options.plugins:
+        raise UsageError(
+            f"{toolkit.name} takes no plugins: its networks have no layer for them.",
+            hint="Use the native attention of the graph, or build with TensorRT.",
+        )
+    if not toolkit.features.ahead_of_time:
+        return
+    if options.strip and find_gpu() is None:
+        raise UsageError(
+            f"{toolkit.name} strips weights only where there is a GPU: it compiles for refitting "
+            "there, while other plans are built by the CPU.",
+            hint="Leave out --strip, or build on a machine with a GPU.",
+        )
+    refusals = {
+        "--timing-cache": (options.timing_cache, "it times no kernels when it builds"),
+        "--version-compatible": (
+            options.version_compatible,
+            "it has no lean runtime to put into the plan",
+        ),
+        "--hardware-compat": (
+            options.hardware_compat,
+            "its plans run on every capability they are built for; name them with --target",
+        ),
+    }
+    for option, (wanted, reason) in refusals.items():
+        if wanted:
+            raise UsageError(f"{option} means nothing to {toolkit.name}: {reason}.")
+
+
+def _sha256(path: str) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError(f"The plugin {path} cannot be read: {error.strerror}.") from error
