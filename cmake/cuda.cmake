@@ -1,4 +1,6 @@
-# Sets FRAMESCORE_BUILD_CUDA from FRAMESCORE_CUDA (AUTO, ON, OFF) and says what was decided and why.
+# Sets FRAMESCORE_BUILD_CUDA from FRAMESCORE_CUDA (AUTO, ON, OFF), says what was decided and why,
+# and defines framescore_cuda_target(TARGET): the architectures and flags of every CUDA target.
+include(${CMAKE_CURRENT_LIST_DIR}/cuda_architectures.cmake)
 set(FRAMESCORE_BUILD_CUDA OFF)
 
 if(NOT FRAMESCORE_CUDA MATCHES "^(AUTO|ON|OFF)$")
@@ -7,6 +9,9 @@ endif()
 
 if(FRAMESCORE_CUDA STREQUAL "OFF")
   message(STATUS "CUDA parts: off (FRAMESCORE_CUDA=OFF)")
+elseif(FRAMESCORE_CUDA STREQUAL "AUTO" AND DEFINED SKBUILD)
+  # `pip install` takes seconds, with or without a toolkit on the machine.
+  message(STATUS "CUDA parts: left out of the Python build; FRAMESCORE_CUDA=ON adds them")
 elseif(NOT EXISTS "${PROJECT_SOURCE_DIR}/kernels/CMakeLists.txt")
   if(FRAMESCORE_CUDA STREQUAL "ON")
     message(FATAL_ERROR "FRAMESCORE_CUDA=ON, but this source tree has no kernels/ folder to build. "
@@ -16,6 +21,9 @@ elseif(NOT EXISTS "${PROJECT_SOURCE_DIR}/kernels/CMakeLists.txt")
 else()
   # nvcc without the toolkit's headers exists in the wild, hence both questions.
   include(CheckLanguage)
+  if(NOT CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 80) # for CMake's own trials; targets set theirs below
+  endif()
   check_language(CUDA)
   find_package(CUDAToolkit QUIET)
   if(CMAKE_CUDA_COMPILER AND CUDAToolkit_FOUND)
@@ -29,3 +37,22 @@ else()
     message(STATUS "CUDA parts: skipped, no complete CUDA toolkit found; building the CPU parts")
   endif()
 endif()
+
+if(FRAMESCORE_BUILD_CUDA)
+  framescore_cuda_architectures(${CUDAToolkit_VERSION} architectures)
+  set(FRAMESCORE_CUDA_ARCHITECTURES "${architectures}" CACHE STRING
+      "What the kernels are compiled for, as CMake's CUDA_ARCHITECTURES")
+  message(STATUS "CUDA architectures: ${FRAMESCORE_CUDA_ARCHITECTURES}")
+  enable_language(CUDA)
+endif()
+
+function(framescore_cuda_target target)
+  set_target_properties(${target} PROPERTIES
+    CUDA_ARCHITECTURES "${FRAMESCORE_CUDA_ARCHITECTURES}"
+    CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_EXTENSIONS OFF
+    CUDA_RUNTIME_LIBRARY Static
+    CUDA_VISIBILITY_PRESET hidden CXX_VISIBILITY_PRESET hidden
+    POSITION_INDEPENDENT_CODE ON)
+  # -lineinfo costs nothing at run time and lets profilers name source lines.
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-lineinfo -Xcompiler=-Wall>)
+endfunction()

@@ -1,0 +1,8 @@
+#include "c_abi.h"
+#include "framescore/kernels/preprocess.h"
+
+FRAMESCORE_C int framescore_gather_views(const kernels::DeviceFrame* frame,
+                                         const kernels::ViewOutput* views, int count,
+                                         cudaStream_t stream) {
+  return static_cast<int>(kernels::gather_views(*frame, views, count, stream));
+}

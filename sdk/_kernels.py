@@ -1,0 +1,282 @@
+"""The CUDA kernels on arrays of any framework: raw pointers and a stream, by ctypes.
+
+ctypes rather than an extension module: the library has a C ABI anyway, for programs in other
+languages; it needs nothing of Python to build; and what a call costs here is paid once where
+launches are captured in a graph. No framework is linked or imported: arrays of torch, CuPy, Numba
+and PyCUDA come in by DLPack or `__cuda_array_interface__` (see `sdk._device_array`).
+
+Calls are asynchronous: keep the arrays alive until the stream has passed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ._device_array import DeviceArray, device_array, device_name
+from .errors import BackendError, FrameError, UsageError
+from .frames import ColorSpec, PixelFormat
+from .views import View
+
+LIBRARY = "libframescore_kernels.so"
+ENVIRONMENT = "FRAMESCORE_KERNELS"  # path of the library where it does not lie beside this file
+MAX_VIEWS = 8
+
+_FORMATS = ("bgr", "rgb", "gray", "bgra", "rgba", "nv12", "i420", "yuyv")  # as in preprocess.h
+_MATRICES = ("bt601", "bt709")
+_VIEW_KINDS = ("fragments", "resize", "crops")
+_ROW_TYPES = ("float16", "bfloat16", "float32")  # as in layer_norm.h
+
+
+class Kernels:
+    """The kernels' library, loaded.
+
+    Args:
+        path: The library; None takes what the environment variable FRAMESCORE_KERNELS names, or
+            the one beside this file.
+
+    Raises:
+        BackendError: There is none, or it cannot be loaded. A GPU is needed for calls only.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._library = _load(path or _default_path())
+        self._memory = int(self._library.framescore_memory())
+
+    def gather_views(
+        self,
+        data: object,
+        pixel_format: PixelFormat,
+        color: ColorSpec,
+        views: Sequence[View],
+        outs: Sequence[object],
+        stream: int = 0,
+    ) -> None:
+        """Gather all views of a frame in one launch; equal to `View.apply` bit for bit.
+
+        Args:
+            data: uint8, shaped like `Frame.data` of that format. Rows may be padded.
+            pixel_format: Layout of `data`.
+            color: Meaning of Y'CbCr samples.
+            views: 1 to 8 views.
+            outs: For each view a packed uint8 array of `View.shape`.
+            stream: CUDA stream, as torch's `stream.cuda_stream`.
+
+        Raises:
+            FrameError: An array of another type, shape or place, or a frame too small for a view.
+            BackendError: CUDA refused.
+        """
+        frame = _frame(self._array(data, "frame"), pixel_format, color)
+        if len(views) != len(outs) or not 1 <= len(views) <= MAX_VIEWS:
+            raise UsageError(
+                f"There are {len(views)} views and {len(outs)} outputs; allowed are 1 to "
+                f"{MAX_VIEWS} of each, and as many."
+            )
+        targets = (_ViewOutput * len(views))()
+        for number, (view, out) in enumerate(zip(views, outs, strict=True)):
+            array = self._packed(out, f"output of {view.spec}", view.shape, ("uint8",))
+            kind = _VIEW_KINDS.index(view.kind)
+            targets[number] = _ViewOutput(kind, view.rows, view.columns, view.size, array.pointer)
+        self._call("gather_views", frame, targets, len(views), stream)
+
+    def residual_layer_norm(
+        self,
+        rows: object,
+        gamma: object,
+        beta: object,
+        out: object,
+        *,
+        residual: object | None = None,
+        total: object | None = None,
+        epsilon: float = 1e-5,
+        stream: int = 0,
+    ) -> None:
+        """Add a residual and normalise each row, in one pass with float32 statistics.
+
+        Args:
+            rows: [..., width] float16, bfloat16 or float32, packed; width up to 1024.
+            gamma: [width] of the same type.
+            beta: [width] of the same type.
+            out: As `rows`: (s - mean(s)) / sqrt(var(s) + epsilon) * gamma + beta.
+            residual: As `rows`; s = rows + residual. None: s = rows.
+            total: As `rows`: s, for the next residual. May be `residual` itself.
+            epsilon: Added to the variance.
+            stream: CUDA stream.
+
+        Raises:
+            FrameError: Arrays that do not fit each other, or of another type or place.
+            BackendError: CUDA refused.
+        """
+        given = self._array(rows, "rows")
+        if given.dtype not in _ROW_TYPES or not given.shape:
+            raise FrameError(
+                f"Rows are {given.dtype} {list(given.shape)}; allowed are arrays of "
+                f"{', '.join(_ROW_TYPES)} with an axis."
+            )
+        width, dtype = given.shape[-1], (given.dtype,)
+
+        def pointer(array: object | None, what: str, shape: tuple[int, ...]) -> int | None:
+            return None if array is None else self._packed(array, what, shape, dtype).pointer
+
+        tensors = _LayerNormTensors(
+            pointer(rows, "rows", given.shape),
+            pointer(residual, "residual", given.shape),
+            pointer(gamma, "gamma", (width,)),
+            pointer(beta, "beta", (width,)),
+            pointer(total, "total", given.shape),
+            pointer(out, "out", given.shape),
+        )
+        count = _product(given.shape[:-1])
+        shape = _LayerNormShape(count, width, _ROW_TYPES.index(given.dtype), epsilon)
+        self._call("residual_layer_norm", shape, tensors, stream)
+
+    def _array(self, array: object, what: str) -> DeviceArray:
+        found = device_array(array)
+        if found.device[0] != self._memory:
+            raise FrameError(
+                f"The {what} lies in {device_name(found.device[0])}; the kernels read "
+                f"{device_name(self._memory)}."
+            )
+        return found
+
+    def _packed(
+        self, array: object, what: str, shape: tuple[int, ...], dtypes: tuple[str, ...]
+    ) -> DeviceArray:
+        found = self._array(array, what)
+        if found.shape != shape or found.dtype not in dtypes or not found.is_packed:
+            raise FrameError(
+                f"The {what} is {found.dtype} {list(found.shape)}"
+                f"{'' if found.is_packed else ', not packed'}; it must be {' or '.join(dtypes)} "
+                f"{list(shape)}, packed."
+            )
+        return found
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        """Call framescore_NAME; structures by reference, the stream last."""
+        given = [ctypes.byref(a) if isinstance(a, ctypes.Structure) else a for a in arguments[:-1]]
+        stream = ctypes.c_void_p(arguments[-1])
+        status = getattr(self._library, f"framescore_{name}")(*given, stream)
+        if status != 0:
+            raise self._refusal(name, status)
+
+    def _refusal(self, name: str, status: int) -> BackendError:
+        words = self._library.framescore_describe_status(status).decode()
+        cuda = self._library.framescore_take_cuda_error().decode()
+        detail = f": {cuda}" if status in _OF_CUDA and cuda else ""
+        return BackendError(
+            f"Kernel {name} was not launched: {words}{detail}.",
+            hint="The kernels need an NVIDIA GPU of compute capability 8.0 or newer and its "
+            "driver; framescore doctor says what this machine has."
+            if status in _OF_CUDA
+            else "",
+        )
+
+
+_OF_CUDA = (6, 7)  # kNoKernelImage, kLaunchFailed of status.h
+
+
+class _DeviceFrame(ctypes.Structure):
+    _fields_ = (
+        ("format", ctypes.c_int32),
+        ("width", ctypes.c_int32),
+        ("height", ctypes.c_int32),
+        ("matrix", ctypes.c_int32),
+        ("full_range", ctypes.c_int32),
+        ("plane", ctypes.c_void_p * 3),
+        ("stride", ctypes.c_int64 * 3),
+    )
+
+
+class _ViewOutput(ctypes.Structure):
+    _fields_ = (
+        ("kind", ctypes.c_int32),
+        ("rows", ctypes.c_int32),
+        ("columns", ctypes.c_int32),
+        ("size", ctypes.c_int32),
+        ("out", ctypes.c_void_p),
+    )
+
+
+class _LayerNormShape(ctypes.Structure):
+    _fields_ = (
+        ("rows", ctypes.c_int32),
+        ("width", ctypes.c_int32),
+        ("type", ctypes.c_int32),
+        ("epsilon", ctypes.c_float),
+    )
+
+
+class _LayerNormTensors(ctypes.Structure):
+    _fields_ = tuple(
+        (name, ctypes.c_void_p) for name in ("input", "residual", "gamma", "beta", "sum", "output")
+    )
+
+
+def _default_path() -> Path:
+    named = os.environ.get(ENVIRONMENT)
+    return Path(named) if named else Path(__file__).parent / LIBRARY
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL(str(path))
+        library.framescore_describe_status.restype = ctypes.c_char_p
+        library.framescore_take_cuda_error.restype = ctypes.c_char_p
+    except (OSError, AttributeError) as error:
+        raise BackendError(
+            f"The CUDA kernels cannot be loaded: {error}.",
+            hint="Build them: cmake -B build -DFRAMESCORE_CUDA=ON && cmake --build build, then set "
+            f"{ENVIRONMENT}=build/kernels/{LIBRARY}.",
+        ) from error
+    return library
+
+
+def _frame(data: DeviceArray, pixel_format: PixelFormat, color: ColorSpec) -> _DeviceFrame:
+    """The planes of an array that is shaped like `Frame.data`."""
+    axes = 3 if pixel_format.value in _CHANNELS else 2
+    channels = _CHANNELS.get(pixel_format.value, 1)
+    packed = (channels, 1) if axes == 3 else (1,)
+    shaped = len(data.shape) == axes and (axes == 2 or data.shape[2] == channels)
+    if data.dtype != "uint8" or not shaped or data.strides[1:] != packed:
+        raise FrameError(
+            f"Frame is {data.dtype} {list(data.shape)} with strides {list(data.strides)}; a "
+            f"{pixel_format.value} frame has {axes} axes"
+            f"{f', {channels} samples a pixel' if axes == 3 else ''} and packed pixels of uint8."
+        )
+    rows, width = data.shape[:2]
+    frame = _DeviceFrame(
+        _FORMATS.index(pixel_format.value), width, rows, _MATRICES.index(color.matrix),
+        int(color.full_range),
+    )  # fmt: skip
+    frame.plane[0], frame.stride[0] = data.pointer, data.strides[0]
+    if pixel_format in (PixelFormat.NV12, PixelFormat.I420):
+        _add_chroma(frame, data, pixel_format)
+    return frame
+
+
+def _add_chroma(frame: _DeviceFrame, data: DeviceArray, pixel_format: PixelFormat) -> None:
+    rows, pitch = data.shape[0], data.strides[0]
+    if rows % 3 or (pixel_format is PixelFormat.I420 and not data.is_packed):
+        raise FrameError(
+            f"Frame has {rows} rows of {pitch} bytes; a {pixel_format.value} array has "
+            "height * 3/2 rows, and an i420 one no padding."
+        )
+    frame.height = rows // 3 * 2
+    frame.plane[1] = data.pointer + frame.height * pitch
+    frame.stride[1] = pitch
+    if pixel_format is PixelFormat.I420:
+        frame.stride[1] = frame.stride[2] = frame.width // 2
+        frame.plane[2] = frame.plane[1] + frame.height // 2 * (frame.width // 2)
+
+
+_CHANNELS = {"bgr": 3, "rgb": 3, "bgra": 4, "rgba": 4, "yuyv": 2}
+
+
+def _product(lengths: Sequence[int]) -> int:
+    product = 1
+    for length in lengths:
+        product *= length
+    return product
