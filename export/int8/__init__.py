@@ -1,0 +1,1 @@
+"""INT8 by explicit quantisation, held to a drift of the score."""
