@@ -20,7 +20,7 @@ _WORDS: Final = {
     "device": "the GPU",
     "driver": "the driver",
     "plugins": "the plugins",
-    "shapes": "the input shapes",
+    "shapes": "pictures in a frame",
 }
 
 
@@ -80,7 +80,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     def changes(self, since: Recipe) -> str:
         """Say in words what has changed since another recipe of the same request."""
         return "; ".join(
-            f"{words} was {_show(getattr(since, name))}, is {_show(getattr(self, name))}"
+            f"{words}: {_show(getattr(since, name))} before, {_show(getattr(self, name))} now"
             for name, words in _WORDS.items()
             if getattr(since, name) != getattr(self, name)
         )
@@ -89,6 +89,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 def _show(value: object) -> str:
     if isinstance(value, str) and len(value) == 64:
         return f"{value[:12]}…"
+    if isinstance(value, dict):
+        value = tuple(f"{key} {item}" for key, item in value.items())
     if isinstance(value, tuple | list):
-        return ", ".join(map(_show, value)) or "the default"
+        return ", ".join(map(_show, value)) or "none"
     return str(value) or "none"

@@ -38,7 +38,7 @@ def main() -> None:
     except BrokenPipeError:
         os._exit(1)  # nobody listens any more
     except OSError as error:
-        send(Failure(f"The engine cannot be written: {error.strerror or error}.", "", False))
+        send(Failure(f"The builder cannot read or write a file: {error}.", "", False))
 
 
 def command() -> list[str]:
