@@ -71,7 +71,7 @@ inline constexpr int kMaxViews = 8;
 // graph, allocates nothing. The outputs must not overlap each other or the frame.
 //
 // Returns another status than kOk, without launching, for what the limits above exclude.
-Status gather_views(const DeviceFrame& frame, const ViewOutput* views, int count,
+Status launch_gather_views(const DeviceFrame& frame, const ViewOutput* views, int count,
                     cudaStream_t stream);
 
 }  // namespace framescore::kernels
