@@ -1,14 +1,15 @@
-"""`framescore verify`: the options; the work is in `export.verify`."""
+"""`framescore verify`: whether a bundle scores as its original does."""
 
 from __future__ import annotations
 
 import dataclasses
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from export.cli import verify_options as opt
 from sdk.cli.exits import EXIT_FAILURE, EXIT_OK, exits_cleanly, say
 
 if TYPE_CHECKING:
@@ -18,108 +19,46 @@ if TYPE_CHECKING:
     from export.frame_set import FrameSet
     from export.progress import Progress
     from export.verify import VerifyReport
+    from export.verify.bisect import Bisection
+    from export.verify.latency import Latency
     from sdk.bundle import Bundle
 
 app = typer.Typer(add_completion=False)
 
-FRAMES: Final = 128
+COUNT: Final = 128
 """Frames to verify on by default: enough for a 99th percentile, a minute or two of work."""
 
 SEED: Final = 1
 """Of the choice of frames: not those that a quantiser was calibrated on, whose seed is 0."""
 
-_FRAMES = "Frames"
-_LIMITS = "Limits, for every precision verified"
-_OUTPUT = "Output"
-
 
 @app.command()
 @exits_cleanly
 def verify(
-    bundle: Annotated[
-        str, typer.Argument(metavar="BUNDLE", help="Bundle file, or name of a packaged model.")
-    ],
-    precision: Annotated[
-        list[str] | None,
-        typer.Option(metavar="P", help="Verify this one; may be repeated.", show_default="all"),
-    ] = None,
-    backend: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="B",
-            help="openvino, onnxruntime, or typed, which rounds as the graph's types say; may be "
-            "repeated.",
-            show_default="all that are installed",
-        ),
-    ] = None,
-    frames: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Pictures to score, as they are and degraded.",
-            show_default="photographs that scikit-image brings",
-            rich_help_panel=_FRAMES,
-        ),
-    ] = None,
-    count: Annotated[
-        int,
-        typer.Option(min=1, metavar="N", help="Frames in all.", rich_help_panel=_FRAMES),
-    ] = FRAMES,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="CSV",
-            help="Opinions on the pictures of --frames, which are then left undegraded: columns "
-            "picture and mos.",
-            rich_help_panel=_FRAMES,
-        ),
-    ] = None,
-    max_drift: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="X", help="Largest |Δ score|.", rich_help_panel=_LIMITS),
-    ] = None,
-    p99_drift: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="X", help="99th percentile.", rich_help_panel=_LIMITS),
-    ] = None,
-    mean_drift: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="X", help="Mean.", rich_help_panel=_LIMITS),
-    ] = None,
-    srocc_drop: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            metavar="X",
-            help="Fall of the rank correlation: with the labels, else with the reference.",
-            rich_help_panel=_LIMITS,
-        ),
-    ] = None,
-    worst: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Save the worst frames as pictures there.", rich_help_panel=_OUTPUT
-        ),
-    ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print JSON.", rich_help_panel=_OUTPUT)
-    ] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write the JSON there.", rich_help_panel=_OUTPUT
-        ),
-    ] = None,
+    bundle: opt.BundleFile,
+    precision: opt.Precisions = None,
+    backend: opt.Backends = None,
+    frames: opt.Frames = None,
+    count: opt.Count = None,
+    labels: opt.Labels = None,
+    max_drift: opt.MaxDrift = None,
+    p99_drift: opt.P99Drift = None,
+    mean_drift: opt.MeanDrift = None,
+    srocc_drop: opt.SroccDrop = None,
+    bisect: opt.Bisect = False,
+    time: opt.Time = False,
+    worst: opt.Worst = None,
+    json: opt.Json = False,
+    output: opt.OutputFile = None,
 ) -> int:
     """Compare the scores of every precision on every backend with those of the original.
 
-    Differences are in points of 100. Without options of --torch the original is the bundle's own
-    FP32 graph.
+    Differences are in points of 100. The original is the bundle's own FP32 graph.
 
     Exit status: 0 all within their limits, 1 not, or something failed, 2 usage.
     """
     from export.cli.progress import show_stages
-    from export.verify import verify_bundle
+    from export.verify import bisect_worst, verify_bundle
     from export.verify.worst_frames import save_worst_frames
     from sdk.bundle import Bundle
 
@@ -127,23 +66,28 @@ def verify(
     limits = _limits(
         max_abs=max_drift, p99_abs=p99_drift, mean_abs=mean_drift, srocc_drop=srocc_drop
     )
+    opinions = None if labels is None else _read_labels(labels, frames)
     with show_stages() as progress:
-        chosen = _collect(loaded, frames, count, degrade=labels is None, progress=progress)
+        chosen = _collect(loaded, frames, count, opinions, progress)
         report = verify_bundle(
             loaded,
             backends=backend,
             precisions=precision,
             frames=chosen,
-            labels=None if labels is None else _match(labels, chosen),
+            labels=None if opinions is None else _match(opinions, chosen),
             tolerances=limits,
             progress=progress,
         )
+        found = bisect_worst(loaded, report, chosen, progress=progress) if bisect else None
+        timed = _time(loaded, report, progress) if time else []
         saved = [] if worst is None else save_worst_frames(report, chosen, worst)
     if len(loaded.graphs()) == 1:
         say("the bundle has no graph but FP32; only the backends were verified.")
+    if bisect and found is None:
+        say("nothing to bisect: only the reference itself was run.")
     if saved:
         say(f"{len(saved)} pictures of the worst frames are in {worst}.")
-    _print(report, json=json, output=output)
+    _print(report, found, timed, json=json, output=output)
     return EXIT_OK if report.passed else EXIT_FAILURE
 
 
@@ -155,40 +99,87 @@ def _limits(**given: float | None) -> Mapping[str, Tolerance]:
     return {name: dataclasses.replace(t, **changed) for name, t in TOLERANCES.items()}
 
 
-def _collect(
-    bundle: Bundle, source: Path | None, count: int, *, degrade: bool, progress: Progress
-) -> FrameSet:
-    from export.frame_set import collect_frames
+def _read_labels(path: Path, frames: Path | None) -> Mapping[str, float]:
+    from export.verify.labels import read_labels
     from sdk.errors import UsageError
 
-    if source is None and not degrade:
+    if frames is None:
         raise UsageError(
             "--labels needs --frames, the folder of the pictures that they are opinions on."
         )
+    return read_labels(path)
+
+
+def _collect(
+    bundle: Bundle,
+    source: Path | None,
+    count: int | None,
+    labels: Mapping[str, float] | None,
+    progress: Progress,
+) -> FrameSet:
+    from export.frame_set import collect_frames
+
     return collect_frames(
-        source, bundle.views, count, degrade=degrade, seed=SEED, progress=progress
+        source,
+        bundle.views,
+        count or (COUNT if labels is None else max(1, len(labels))),
+        degrade=labels is None,
+        seed=SEED,
+        progress=progress,
     )
 
 
-def _match(labels: Path, frames: FrameSet) -> dict[str, float]:
-    from export.verify.labels import match_labels, read_labels
+def _match(labels: Mapping[str, float], frames: FrameSet) -> Mapping[str, float]:
+    from export.verify.labels import match_labels
 
-    found, remarks = match_labels(read_labels(labels), frames.names)
+    found, remarks = match_labels(labels, frames.names)
     for remark in remarks:
         say(f"warning: {remark}")
     return found
 
 
-def _print(report: VerifyReport, *, json: bool, output: Path | None) -> None:
-    from json import dumps
+def _time(bundle: Bundle, report: VerifyReport, progress: Progress) -> list[Latency]:
+    from export.verify.latency import measure_latency
 
-    from export.verify.table import as_page
+    candidates = [outcome.candidate for outcome in report.outcomes if outcome.drift is not None]
+    inputs = next(bundle.golden.frames())
+    return measure_latency(bundle, candidates, inputs, progress=progress)
+
+
+def _print(
+    report: VerifyReport,
+    found: Bisection | None,
+    timed: list[Latency],
+    *,
+    json: bool,
+    output: Path | None,
+) -> None:
+    from export.verify.pages import bisection_page, latency_page, report_page
     from sdk.sinks.output import Output
     from sdk.sinks.table import render
 
-    text = dumps(report.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = _as_json(report, found, timed)
     if output is not None:
         with closing(Output(output)) as file:
             file.write(text)
+    page = [
+        *report_page(report),
+        *([] if found is None else bisection_page(found)),
+        *(latency_page(timed) if timed else []),
+        "passed" if report.passed else "failed",
+    ]
     screen = Output()
-    screen.write(text if json else render(as_page(report), screen.stream))
+    screen.write(text if json else render(page, screen.stream))
+
+
+def _as_json(report: VerifyReport, found: Bisection | None, timed: list[Latency]) -> str:
+    from json import dumps
+
+    from export.verify.report import as_plain
+
+    document: dict[str, Any] = report.to_dict()
+    if found is not None:
+        document["bisection"] = as_plain(found)
+    if timed:
+        document["latency"] = [as_plain(latency) for latency in timed]
+    return dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from export.verify.comparing import Original, verify_bundle
+from export.verify.bisect import bisect_worst, find_first_divergence
+from export.verify.comparing import verify_bundle
 from export.verify.report import Outcome, VerifyReport
 
-__all__ = ["Original", "Outcome", "VerifyReport", "verify_bundle"]
+__all__ = ["Outcome", "VerifyReport", "bisect_worst", "find_first_divergence", "verify_bundle"]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from export.drift import TOLERANCES, Tolerance, measure_drift, violations
 from export.progress import Progress, silent
-from export.reference import open_session
 from export.verify.candidates import Candidate, list_candidates, open_candidate
 from export.verify.report import WORST, Outcome, VerifyReport, WorstFrame
 from sdk.errors import BackendError, BundleError, UsageError
@@ -20,35 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from export.frame_set import FrameSet
-    from export.reference import Inputs
+    from export.original import Original
+    from export.reference import Inputs, Outputs
     from sdk.bundle import Bundle
 
 
-@dataclass(frozen=True, slots=True)
-class Original:
-    """The network that a bundle was made from.
-
-    Attributes:
-        name: What reports call it.
-        score: Gives the score of one frame, 0 to 100, higher better.
-    """
-
-    name: str
-    score: Callable[[Inputs], float]
-
-
-def fp32_graph(bundle: Bundle) -> Original:
-    """Take the FP32 graph of a bundle for the original, run on ONNX Runtime with one thread.
-
-    Raises:
-        BackendError: ONNX Runtime is not installed.
-    """
-    session = open_session(bundle.onnx)
-
-    def score(inputs: Inputs) -> float:
-        return float(session.run(["score"], dict(inputs))[0].item())
-
-    return Original("the FP32 graph on onnxruntime, one thread", score)
+ONNX_REFERENCE: Final = "the FP32 graph on onnxruntime, one thread"
 
 
 def verify_bundle(
@@ -86,15 +63,14 @@ def verify_bundle(
     candidates = list_candidates(bundle, backends, precisions)
     limits = TOLERANCES if tolerances is None else tolerances
     opinions = _opinions(labels, frames)
-    original = original or fp32_graph(bundle)
-    reference = _scores_of(original, frames, progress)
+    reference = _reference(bundle, frames, original, progress)
     outcomes = [
         _try(candidate, bundle, frames, reference, opinions, limits[candidate.precision], progress)
         for candidate in candidates
     ]
     return VerifyReport(
         model_id=bundle.model_id,
-        reference=original.name,
+        reference=ONNX_REFERENCE if original is None else original.name,
         frames=len(frames),
         frames_sha256=frames.sha256,
         labels=0 if opinions is None else int(np.isfinite(opinions).sum()),
@@ -103,14 +79,30 @@ def verify_bundle(
     )
 
 
-def _scores_of(original: Original, frames: FrameSet, progress: Progress) -> NDArray[np.float64]:
+def _reference(
+    bundle: Bundle, frames: FrameSet, original: Original | None, progress: Progress
+) -> NDArray[np.float64]:
     """Score the frames as they should be scored: [F]."""
-    scores = []
+    with ExitStack() as opened:
+        run = original.run if original else _fp32_graph(bundle, opened)
+        return np.array(list(_scores(run, frames, "reference", progress)), np.float64)
+
+
+def _fp32_graph(bundle: Bundle, opened: ExitStack) -> Callable[[Inputs], Outputs]:
+    first = Candidate(bundle.manifest.onnx, "onnxruntime", "fp32")
+    run: Callable[[Inputs], Outputs] = opened.enter_context(
+        open_candidate(bundle, first, threads=1)
+    ).infer
+    return run
+
+
+def _scores(
+    run: Callable[[Inputs], Outputs], frames: FrameSet, stage: str, progress: Progress
+) -> Iterator[float]:
     for number, inputs in enumerate(frames.inputs):
-        progress("reference", number, len(frames))
-        scores.append(original.score(inputs))
-    progress("reference", len(frames), len(frames))
-    return np.array(scores, np.float64)
+        progress(stage, number, len(frames))
+        yield float(run(inputs)["score"][0])
+    progress(stage, len(frames), len(frames))
 
 
 def _opinions(labels: Mapping[str, float] | None, frames: FrameSet) -> NDArray[np.float64] | None:
@@ -157,13 +149,9 @@ def _score(
     candidate: Candidate, bundle: Bundle, frames: FrameSet, progress: Progress
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Score the frames [F] and the golden frames [G]."""
-    scores = []
     with open_candidate(bundle, candidate) as backend:
-        for number, inputs in enumerate(frames.inputs):
-            progress(str(candidate), number, len(frames))
-            scores.append(backend.infer(inputs)["score"].item())
-        golden = [backend.infer(inputs)["score"].item() for inputs in bundle.golden.frames()]
-    progress(str(candidate), len(frames), len(frames))
+        scores = list(_scores(backend.infer, frames, str(candidate), progress))
+        golden = [float(backend.infer(inputs)["score"][0]) for inputs in bundle.golden.frames()]
     return np.array(scores, np.float64), np.array(golden, np.float64)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from export.drift import Drift, Tolerance
@@ -106,43 +106,55 @@ class VerifyReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold: a versioned object, numbers that are not finite as null."""
-        found: dict[str, Any] = _finite(
-            {
-                "schema": SCHEMA,
-                "kind": "verify",
-                "model": self.model_id,
-                "reference": self.reference,
-                "frames": {"count": self.frames, "sha256": self.frames_sha256},
-                "labels": self.labels,
-                "passed": self.passed,
-                "tolerances": {name: asdict(limits) for name, limits in self.tolerances.items()},
-                "results": [_outcome(outcome) for outcome in self.outcomes],
-            }
-        )
-        return found
+        return {
+            "schema": SCHEMA,
+            "kind": "verify",
+            "model": self.model_id,
+            "reference": self.reference,
+            "frames": {"count": self.frames, "sha256": self.frames_sha256},
+            "labels": self.labels,
+            "passed": self.passed,
+            "tolerances": as_plain(self.tolerances),
+            "results": [_outcome(outcome) for outcome in self.outcomes],
+        }
+
+
+def as_plain(value: Any) -> Any:
+    """Turn what was measured into what JSON can hold.
+
+    Args:
+        value: A dataclass of this package, or what it holds.
+
+    Returns:
+        Dictionaries, lists, texts, and numbers; those that are not finite are None.
+    """
+    if isinstance(value, Candidate):
+        graph = value.graph
+        return {
+            "precision": value.precision,
+            "backend": value.backend,
+            "profile": graph.profile,
+            "file": graph.file,
+        }
+    if is_dataclass(value) and not isinstance(value, type):
+        return {entry.name: as_plain(getattr(value, entry.name)) for entry in fields(value)}
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: as_plain(item) for key, item in value.items()}
+    return [as_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:
-    candidate, drift = outcome.candidate, outcome.drift
-    measured = {} if drift is None else asdict(drift)
-    measured.pop("worst", None)
+    drift = as_plain(outcome.drift)
+    if drift:
+        del drift["worst"]
     return {
-        "precision": candidate.precision,
-        "backend": candidate.backend,
-        "profile": candidate.graph.profile,
-        "file": candidate.graph.file,
+        **as_plain(outcome.candidate),
         "verdict": outcome.verdict,
-        "faults": list(outcome.faults),
+        "faults": as_plain(outcome.faults),
         "reason": outcome.reason,
-        "drift": measured or None,
-        "golden_max_abs": outcome.golden,
-        "worst": [asdict(frame) for frame in outcome.worst],
+        "drift": drift,
+        "golden_max_abs": as_plain(outcome.golden),
+        "worst": as_plain(outcome.worst),
     }
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list) else value

@@ -23,6 +23,7 @@ from sdk.views import View
 
 VIEWS = {"picture": View.parse("resize:64x64")}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5)
 OVERFLOWS = 6e4
 LAYERS = ("conv1", "conv2", "conv3")
 

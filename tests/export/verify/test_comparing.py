@@ -7,20 +7,35 @@ import math
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from export.drift import TOLERANCES, Tolerance
 from export.frame_set import FrameSet
-from export.reference import run_scores
-from export.verify import Original, VerifyReport, verify_bundle
+from export.reference import Inputs, Outputs, run_scores
+from export.verify import VerifyReport, verify_bundle
 from sdk.backends import BACKENDS, create_backend
 from sdk.bundle import Bundle
 from sdk.errors import BackendError, BundleError, UsageError
 
-from .small_graphs import STD, fp32_graph, write_small_bundle
+from .small_graphs import STD, VIEWS, fp32_graph, write_small_bundle
 
 INSTALLED = [*BACKENDS]
 LOOSE = {name: Tolerance() for name in TOLERANCES}
+
+
+class Brightness:
+    """An original whose score is the mean of the pixels."""
+
+    name = "the other"
+    views = VIEWS
+    outputs = ("score",)
+
+    def graph(self, profile: str = "compat", *, dynamic_batch: bool = False) -> onnx.ModelProto:
+        raise NotImplementedError  # scores are compared, not graphs
+
+    def run(self, inputs: Inputs) -> Outputs:
+        return {"score": np.array([inputs["picture"].mean()], np.float32)}
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +111,12 @@ def test_limits_can_be_set(small_bundle: Bundle, frames: FrameSet) -> None:
 def test_the_original_is_the_reference_if_there_is_one(
     small_bundle: Bundle, frames: FrameSet
 ) -> None:
-    original = Original("the other", lambda inputs: float(inputs["picture"].mean()))
     report = verify_bundle(
-        small_bundle, frames=frames, original=original, precisions=["fp32"], backends=INSTALLED[:1]
+        small_bundle,
+        frames=frames,
+        original=Brightness(),
+        precisions=["fp32"],
+        backends=INSTALLED[:1],
     )
     assert report.reference == "the other"
     (outcome,) = report.outcomes
