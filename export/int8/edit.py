@@ -16,9 +16,11 @@ def set_constant(
     model: onnx.ModelProto, node: onnx.NodeProto, place: int, values: NDArray[Any]
 ) -> None:
     """Let one input of a node of this graph be a constant of its own; other readers keep theirs."""
+    taken = {tensor.name for tensor in model.graph.initializer}
+    taken |= {name for other in model.graph.node for name in other.output}
     name = f"{node.name}_input{place}"
-    for old in [tensor for tensor in model.graph.initializer if tensor.name == name]:
-        model.graph.initializer.remove(old)
+    while name in taken:
+        name += "_"
     model.graph.initializer.append(numpy_helper.from_array(values, name))
     node.input.extend([""] * (place + 1 - len(node.input)))
     node.input[place] = name

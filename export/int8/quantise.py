@@ -109,6 +109,9 @@ class _Writer:
         self._weight_bits = weight_bits
         self._dequantised: dict[tuple[str, int], str] = {}
         self._before: dict[str, list[onnx.NodeProto]] = {}  # new nodes by the one they precede
+        graph = model.graph
+        self._taken = {tensor.name for tensor in graph.initializer} | {*self._wiring.nodes}
+        self._taken |= {name for node in graph.node for name in (*node.input, *node.output)}
 
     def quantise(self, site: Site) -> None:
         node = self._wiring.nodes[site.node]
@@ -123,7 +126,7 @@ class _Writer:
         name = site.activation
         if (name, -1) not in self._dequantised:
             step = scale_for(self._thresholds[name])
-            low, out = f"{name}_int8", f"{name}_dequantised"
+            low, out = self._fresh(f"{name}_int8"), self._fresh(f"{name}_dequantised")
             parameters = self._parameters(name, step)
             self._insert(site.node, "QuantizeLinear", [name, *parameters], low)
             self._insert(site.node, "DequantizeLinear", [low, *parameters], out)
@@ -134,7 +137,7 @@ class _Writer:
         name, axis = site.weight, site.axis
         if (name, axis) not in self._dequantised:
             values, steps = quantise_weight(self._wiring.values(name), axis, self._weight_bits)
-            low, out = f"{name}_int8_{axis}", f"{name}_dequantised_{axis}"
+            low, out = self._fresh(f"{name}_int8"), self._fresh(f"{name}_dequantised")
             self._constant(low, values)
             parameters = self._parameters(low, steps)
             self._insert(site.node, "DequantizeLinear", [low, *parameters], out, axis=axis)
@@ -142,9 +145,17 @@ class _Writer:
         return self._dequantised[name, axis]
 
     def _parameters(self, name: str, step: NDArray[np.float32]) -> tuple[str, str]:
-        self._constant(f"{name}_scale", step)
-        self._constant(f"{name}_zero", np.zeros(step.shape, np.int8))
-        return f"{name}_scale", f"{name}_zero"
+        scale, zero = self._fresh(f"{name}_scale"), self._fresh(f"{name}_zero")
+        self._constant(scale, step)
+        self._constant(zero, np.zeros(step.shape, np.int8))
+        return scale, zero
+
+    def _fresh(self, name: str) -> str:
+        """A name that nothing in the graph has, as near to the wanted one as can be."""
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return name
 
     def _constant(self, name: str, values: NDArray[Any]) -> None:
         self._model.graph.initializer.append(numpy_helper.from_array(values, name))
@@ -152,7 +163,8 @@ class _Writer:
     def _insert(
         self, before: str, operator: str, inputs: list[str], out: str, **attributes: Any
     ) -> None:
-        node = helper.make_node(operator, inputs, [out], name=f"{out}_node", **attributes)
+        name = self._fresh(f"{out}_node")
+        node = helper.make_node(operator, inputs, [out], name=name, **attributes)
         self._before.setdefault(before, []).append(node)
 
     def finish(self) -> None:

@@ -16,6 +16,7 @@ HEADROOM: Final = 0.8  # of each limit is aimed at: other frames and other runti
 RANKING_FRAMES: Final = 24
 RANKING_WORK: Final = 2e12  # multiply-adds that the ranking may take, if that leaves some frames
 FEWEST_FRAMES: Final = 4
+CURVE_STEPS: Final = (2, 4, 8, 16, 32, 64, 128)  # units in float, beyond those that must be
 RETURNS: Final = 24  # layers that the end of the search tries to take back
 
 
@@ -87,6 +88,7 @@ def search(
     alone = dict(_drift_alone(candidate, judge, work, progress))
     worst = sorted(alone, key=lambda unit: -alone[unit])
     chosen = _fewest(worst, gate, progress)
+    _trace_curve(worst, len(chosen), gate, progress)
     chosen = _take_back(chosen, gate, work, progress)
     return gate.found(chosen, alone)
 
@@ -154,16 +156,25 @@ def _drift_alone(
 
 def _fewest(worst: Sequence[str], gate: _Gate, progress: Progress) -> Sequence[str]:
     """The shortest beginning of the ranking that, left in float, lets the gate pass."""
-    fails, passes, tries = 0, 1, 0
+    fails, passes, tries = 0, 1, 1
     while not gate.passes(worst[:passes]) and passes < len(worst):
-        fails, passes, tries = passes, min(2 * passes, len(worst)), tries + 1
         progress("search", tries, 0)
+        fails, passes, tries = passes, min(2 * passes, len(worst)), tries + 1
     while passes - fails > 1:
+        progress("search", tries, 0)
         middle = (fails + passes) // 2
         fails, passes = (fails, middle) if gate.passes(worst[:middle]) else (middle, passes)
         tries += 1
-        progress("search", tries, 0)
+    progress("search", tries, tries)
     return worst[:passes]
+
+
+def _trace_curve(worst: Sequence[str], passing: int, gate: _Gate, progress: Progress) -> None:
+    """Try what the search had no need of, so that the curve goes on to where nothing is INT8."""
+    ladder = [count for count in CURVE_STEPS if passing < count < len(worst)]
+    for done, count in enumerate(ladder, start=1):
+        gate.passes(worst[:count])
+        progress("curve", done, len(ladder))
 
 
 def _take_back(
