@@ -122,7 +122,7 @@ def to_low_precision(
         for name in graph.nodes
         if name in full
     }
-    work = multiply_adds(Wiring(graph.model))
+    work = multiply_adds(Wiring(graph.sized))
     everything = max(1, sum(work.values()))
     return LowPrecision(
         model=typed,

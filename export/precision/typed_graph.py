@@ -62,19 +62,30 @@ class TypedGraph:
         model: A graph of float32; it is not changed.
         form: The format that nodes may change to.
 
+    Attributes:
+        model: The graph with all types inferred.
+        sized: The same with a batch of 1 where the batch is free.
+        form: The format.
+        constants: Initialisers by name.
+        kinds: Element types by tensor.
+        shapes: Sides by tensor, 0 where unknown.
+        nodes: Float nodes by name.
+
     Raises:
         UsageError: Nodes have no names of their own, or there is control flow.
     """
 
     def __init__(self, model: onnx.ModelProto, form: Format) -> None:
         self.model = _inferred(model)
+        self.sized = _sized(self.model)
         self.form = form
         self.constants = {tensor.name: tensor for tensor in self.model.graph.initializer}
         graph = self.model.graph
         values = (*graph.value_info, *graph.input, *graph.output)
         self.kinds = {value.name: value.type.tensor_type.elem_type for value in values}
         self.kinds.update((name, tensor.data_type) for name, tensor in self.constants.items())
-        self.shapes = {value.name: _shape(value) for value in values}
+        sized = (*self.sized.graph.value_info, *self.sized.graph.input, *self.sized.graph.output)
+        self.shapes = {value.name: _shape(value) for value in sized}
         self.shapes.update((name, tuple(tensor.dims)) for name, tensor in self.constants.items())
         self.outputs = {value.name for value in graph.output}
         self.inputs = {value.name for value in graph.input}
@@ -182,6 +193,21 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     _check_nodes(copy.graph)
     _lift_constants(copy.graph)
     return onnx.shape_inference.infer_shapes(copy, strict_mode=True, data_prop=True)
+
+
+def _sized(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which free sides of the inputs are 1, so that all sizes are known."""
+    if all(all(_shape(value)) for value in model.graph.input):
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for value in copy.graph.input:
+        for side in value.type.tensor_type.shape.dim:
+            side.dim_value = side.dim_value or 1
+    for value in copy.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    del copy.graph.value_info[:]
+    return onnx.shape_inference.infer_shapes(copy, data_prop=True)
 
 
 def _check_nodes(graph: onnx.GraphProto) -> None:
