@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import export.engine
+from benchmarks.gpu.tensorrt_run import RUNTIME_CALLS
 from export.engine.surface import CLASSES, OPTIONAL, TensorRT
 
 from .bindings import describe_folder, describe_installed, describe_wheel
@@ -91,6 +92,12 @@ def test_callbacks_have_the_arguments_that_tensorrt_passes(bindings: tuple[str, 
         "ILogger.log": ["severity", "msg"],
     }.items():
         assert re.findall(r"(\w+): ", get(found, name).split("->")[0])[1:] == expected
+
+
+def test_what_the_check_on_gpus_calls_exists(bindings: tuple[str, Bindings]) -> None:
+    _, found = bindings
+    names = [f"{owner}.{name}" for owner, names in RUNTIME_CALLS.items() for name in names]
+    assert [name for name in (*RUNTIME_CALLS, *names) if not has(found, name)] == []
 
 
 def test_nothing_is_called_behind_the_types_back() -> None:
