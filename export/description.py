@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -35,13 +36,42 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     distortion_labels: tuple[str, ...] = ()
 
 
-def read_description(path: Path) -> Description:
+def read_description(path: Path, defaults: Mapping[str, Any] | None = None) -> Description:
     """Read a description from a JSON file.
+
+    Args:
+        path: The file: an object with the fields of `Description`.
+        defaults: Values of fields that the file leaves out.
 
     Raises:
         UsageError: It cannot be read, or a field is missing, unknown or of a wrong type.
     """
+    return describe({**(defaults or {}), **read_fields(path)}, f"description {path}")
+
+
+def read_fields(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        UsageError: It cannot be read or is no object.
+    """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Description)
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError) as error:
         raise UsageError(f"Model description {path} cannot be used: {error}.") from error
+
+
+def describe(fields: Mapping[str, Any], where: str) -> Description:
+    """Make a description of its fields.
+
+    Args:
+        fields: Values by the names of `Description`'s fields.
+        where: How messages call where they come from.
+
+    Raises:
+        UsageError: A field is missing, unknown or of a wrong type.
+    """
+    try:
+        return msgspec.convert(dict(fields), type=Description)
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"Model {where} cannot be used: {error}.") from error

@@ -55,3 +55,36 @@ def _exact_half(tensor: TensorProto) -> NDArray[np.float16] | None:
     # Compared as bits: -0.0 and NaN must survive too.
     same = np.array_equal(half.astype(np.float32).view(np.uint32), values.view(np.uint32))
     return half if same else None
+
+
+def restore_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Undo `store_half`: real float32 weights, and no casts of weights.
+
+    Args:
+        model: A graph; it is not changed.
+
+    Returns:
+        The graph that `store_half` was given.
+    """
+    full = onnx.ModelProto()
+    full.CopyFrom(model)
+    stored = {tensor.name: tensor for tensor in full.graph.initializer}
+    nodes = []
+    for node in full.graph.node:
+        tensor = stored.get(node.input[0]) if node.op_type == "Cast" else None
+        if tensor is None or not _is_cast_of_half(node, tensor):
+            nodes.append(node)
+            continue
+        values = numpy_helper.to_array(tensor).astype(np.float32)
+        tensor.CopyFrom(numpy_helper.from_array(values, node.output[0]))
+    del full.graph.node[:]
+    full.graph.node.extend(nodes)
+    return full
+
+
+def _is_cast_of_half(node: onnx.NodeProto, tensor: TensorProto) -> bool:
+    """Whether `store_half` added a node; typed graphs have casts of their own."""
+    name = node.output[0]
+    return tensor.data_type == TensorProto.FLOAT16 and (tensor.name, node.name) == (
+        f"{name}_fp16", f"{name}_cast"
+    )  # fmt: skip

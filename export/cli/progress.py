@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,9 +30,9 @@ def show_stages() -> Iterator[Progress]:
         rp.MofNCompleteColumn(),
         rp.TimeRemainingColumn(compact=True),
     ]
-    with rp.Progress(
-        *columns, console=Console(stderr=True), transient=True, redirect_stdout=False
-    ) as bar:
+    # The stream itself: tracing points sys.stderr elsewhere while it runs.
+    console = Console(file=sys.stderr)
+    with rp.Progress(*columns, console=console, transient=True, redirect_stdout=False) as bar:
         task = bar.add_task("", total=None)
         shown = ""
 

@@ -70,3 +70,7 @@ def build() -> nn.Module:
 
 def not_a_network() -> str:
     return "a string"
+
+
+def fails() -> nn.Module:
+    raise KeyError("nobody has this key")

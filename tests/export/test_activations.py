@@ -15,7 +15,7 @@ from export.activations import (
     tensor_chunks,
 )
 from export.reference import run_scores
-from export.to_onnx import export_onnx
+from export.to_onnx import ViewNetwork
 from sdk.errors import UsageError
 from sdk.views import View
 from tests.export.small_network import OUTPUTS, VIEWS, build
@@ -96,7 +96,7 @@ def test_progress_counts_frames_of_all_chunks(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_real_network_shows_all_its_tensors_and_keeps_its_scores() -> None:
     views = {name: View.parse(spec) for name, spec in VIEWS.items()}
-    model = export_onnx(build(), views, OUTPUTS, half_weights=False)
+    model = ViewNetwork(build(), views, OUTPUTS).graph()
     random = np.random.default_rng(0)
     frames = [
         {name: random.integers(0, 256, view.shape, np.uint8) for name, view in views.items()}

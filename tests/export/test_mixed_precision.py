@@ -12,7 +12,7 @@ from export.precision.formats import FP16
 from export.precision.rewrite import write_typed
 from export.precision.typed_graph import TypedGraph
 from export.reference import Inputs, run_scores
-from export.to_onnx import export_onnx
+from export.to_onnx import ViewNetwork
 from sdk.bundle import Bundle
 from sdk.errors import UsageError
 from sdk.views import View
@@ -53,9 +53,9 @@ def packaged_fp16(packaged: tuple[onnx.ModelProto, list[Inputs]]) -> LowPrecisio
     return to_low_precision(*packaged)
 
 
-@pytest.fixture(scope="module", params=[20, 23])
+@pytest.fixture(scope="module", params=["compat", "native-attention"])
 def small(request: pytest.FixtureRequest) -> tuple[onnx.ModelProto, list[Inputs]]:
-    model = export_onnx(build(), VIEW_SHAPES, OUTPUTS, opset=request.param, half_weights=False)
+    model = ViewNetwork(build(), VIEW_SHAPES, OUTPUTS).graph(request.param)
     random = np.random.default_rng(0)
     levels = (40, 130, 256)
     return model, [
