@@ -120,8 +120,7 @@ FRAMESCORE_DEVICE void multiply_add(float (&c)[4], const std::uint32_t (&a)[4], 
 template <>
 FRAMESCORE_DEVICE void multiply_add<Half>(float (&c)[4], const std::uint32_t (&a)[4],
                                           std::uint32_t b0, std::uint32_t b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
       "{%8, %9}, {%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
@@ -130,8 +129,7 @@ FRAMESCORE_DEVICE void multiply_add<Half>(float (&c)[4], const std::uint32_t (&a
 template <>
 FRAMESCORE_DEVICE void multiply_add<BFloat16>(float (&c)[4], const std::uint32_t (&a)[4],
                                               std::uint32_t b0, std::uint32_t b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
       "{%8, %9}, {%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
@@ -140,8 +138,7 @@ FRAMESCORE_DEVICE void multiply_add<BFloat16>(float (&c)[4], const std::uint32_t
 // c[16,8] += a[16,32] b[32,8], elements int8, sums int32.
 FRAMESCORE_DEVICE void multiply_add_int8(int (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
                                          std::uint32_t b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+  asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
       "{%8, %9}, {%0, %1, %2, %3};"
       : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
@@ -191,6 +188,17 @@ FRAMESCORE_DEVICE float exp2_fast(float x) {
   return y;
 }
 
+// The larger one; the other where one is NaN.
+FRAMESCORE_DEVICE float larger(float a, float b) { return fmaxf(a, b); }
+
+// To nearest, ties to even.
 FRAMESCORE_DEVICE int round_to_int(float x) { return __float2int_rn(x); }
+
+// The value itself, which the compiler then knows nothing about: what is computed from it inside a
+// loop is not moved out of the loop, where it would hold registers.
+FRAMESCORE_DEVICE int keep_in_loop(int value) {
+  asm volatile("" : "+r"(value));
+  return value;
+}
 
 }  // namespace framescore::kernels::device

@@ -159,6 +159,10 @@ float2 unpack(std::uint32_t pair) {
 
 inline float exp2_fast(float x) { return std::exp2(x); }
 
+inline float larger(float a, float b) { return std::fmax(a, b); }
+
 inline int round_to_int(float x) { return static_cast<int>(std::nearbyint(x)); }
+
+inline int keep_in_loop(int value) { return value; }
 
 }  // namespace framescore::kernels::device
