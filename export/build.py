@@ -1,102 +1,193 @@
-"""From a trained network to a bundle: trace, check against torch, pack."""
+"""From a trained network to a bundle: export, convert, judge, pack."""
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from export.description import Description
-from export.graph import count_operators, count_parameters
+from export.certificate import write_certificate
+from export.drift import TOLERANCES, Tolerance
+from export.graph import OPSETS
+from export.half_weights import store_half
+from export.progress import Progress, silent
 from export.reference import run_onnx
+from export.variants import check_precisions, make_variants, refuse_drift
 from export.write_bundle import npz_bytes, write_bundle
-from sdk import __version__
 from sdk.bundle import Bundle
-from sdk.errors import BundleError
+from sdk.errors import BundleError, UsageError
 from sdk.frames import as_frame
 from sdk.golden import MAX_GOLDEN
-from sdk.manifest import GoldenFile, Manifest, OnnxGraph
+from sdk.manifest import PROFILES, GoldenFile, Manifest, OnnxGraph
 from sdk.views import View
 
 if TYPE_CHECKING:
     import onnx
-    from numpy.typing import NDArray
 
-    from export.to_onnx import Network
+    from export.description import Description
+    from export.frame_set import FrameSet
+    from export.original import Original
+    from export.reference import Inputs, Outputs
+    from export.variants import Variant
 
-MAX_DRIFT = 0.05  # points between torch and the exported graph; float32 noise is far below
-_TOOLS = ("torch", "onnx", "onnxscript", "onnxslim", "onnxruntime", "numpy")
+MAX_DRIFT: Final = 0.05  # points between original and exported graph; float32 noise is far below
+GATE_SHARE: Final = 0.25  # of the frames: judged on; ranges are measured on the others
 
-Outputs = Mapping[str, "NDArray[np.float32]"]
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a bundle shall hold.
+
+    Attributes:
+        precisions: Any of `export.variants.PRECISIONS`; fp32 is always there.
+        profile: One of `sdk.manifest.PROFILES`.
+        dynamic_batch: Leave the batch size of the graphs free.
+        accept_drift: Write variants outside their tolerance too; the certificate says so.
+        tolerances: What each precision may drift.
+    """
+
+    precisions: tuple[str, ...] = ("fp32",)
+    profile: str = "compat"
+    dynamic_batch: bool = False
+    accept_drift: bool = False
+    tolerances: Mapping[str, Tolerance] = field(default_factory=lambda: TOLERANCES)
 
 
 def build_bundle(
-    model: str | Network,
-    weights: Path | None,
+    original: Original,
     golden_frames: Iterable[object],
     out: Path,
     description: Description,
     *,
+    recipe: Recipe = Recipe(),
+    frames: FrameSet | None = None,
     members: Mapping[str, bytes] | None = None,
+    private_key: bytes | None = None,
+    progress: Progress = silent,
 ) -> Bundle:
-    """Export a network, compare it with the original on golden frames, and write a bundle.
+    """Export a network in the precisions asked for, judge each, and write one bundle.
 
     Args:
-        model: "package.module:function" that returns an nn.Module, or the module; see
-            `export.to_onnx.export_onnx` for what it must take and return.
-        weights: Its state dictionary; None if the module has its weights.
+        original: The network, as `export.to_onnx` or `export.from_onnx` load it.
         golden_frames: 1 to 256 frames, as `sdk.frames.as_frame` takes them: of many contents and
             qualities, because backends and precisions are judged on them.
         out: Where the bundle goes.
         description: What the model is.
+        recipe: What the bundle shall hold.
+        frames: For precisions other than fp32: frames to calibrate and to judge on. A quarter of
+            the contents is kept for judging.
         members: Further files for the bundle by name, such as LICENSE or a model card.
+        private_key: An Ed25519 private key in PEM to sign it with.
+        progress: Told what is being done.
 
     Returns:
         The bundle as it was written.
 
     Raises:
-        UsageError: The model cannot be built or exported, or the weights do not fit.
+        UsageError: The model cannot be exported, or frames are needed and not given.
         FrameError: A golden frame is none.
-        BundleError: The graph computes other scores than the network, or the parts do not fit.
+        BundleError: A graph's scores differ from the network's by more than is allowed, or the
+            parts do not fit.
         SinkError: The bundle cannot be written.
     """
-    from export.to_onnx import OPSET, export_onnx, load_model, run_torch
-
-    network = load_model(model, weights)
-    views = {view.input: View.parse(view.spec) for view in description.views}
-    frames = [_gather(frame, views) for frame in golden_frames]
-    if not frames:
-        raise BundleError(
-            f"No golden frames for {description.id}; a bundle needs 1 to {MAX_GOLDEN}.",
-            hint="Give pictures of many contents and qualities.",
-        )
-    graph = export_onnx(network, views, description.outputs, opset=OPSET)
-    data = graph.SerializeToString(deterministic=True)
-    exported = run_onnx(data, frames)
-    drift = _drift([run_torch(network, description.outputs, frame) for frame in frames], exported)
-    _refuse_drift(drift, description.id)
-    golden = _golden(frames, exported)
+    _check(recipe)
+    progress("export", 0, 0)
+    graph = original.graph(recipe.profile, dynamic_batch=recipe.dynamic_batch)
+    data = store_half(graph).SerializeToString(deterministic=True)
+    golden = _gather_all(golden_frames, original.views, description.id)
+    progress("compare with the original", 0, 0)
+    exported = run_onnx(data, golden)
+    drift = _drift([original.run(frame) for frame in golden], exported)
+    _refuse_export(drift, description.id)
+    variants = _variants(original, graph, recipe, frames, progress)
+    if not recipe.accept_drift:
+        refuse_drift(variants, description.id)
     manifest = Manifest(
         **{name: getattr(description, name) for name in description.__struct_fields__},
-        onnx=OnnxGraph(file="model.onnx", opset=OPSET),
+        onnx=_entry("fp32", recipe),
+        variants=tuple(_entry(variant.precision, recipe) for variant in variants),
         golden=GoldenFile(file="golden.npz"),
-        certificate=_certificate(graph, len(frames), drift),
+        certificate=write_certificate(graph, len(golden), drift, variants, frames),
     )
-    return write_bundle(
-        out, manifest, {**(members or {}), "model.onnx": data, "golden.npz": golden}
+    contents = {
+        **(members or {}),
+        manifest.onnx.file: data,
+        manifest.golden.file: _golden(golden, exported),
+        **{
+            entry.file: variant.graph.SerializeToString(deterministic=True)
+            for entry, variant in zip(manifest.variants, variants, strict=True)
+        },
+    }
+    return write_bundle(out, manifest, contents, private_key=private_key)
+
+
+def _check(recipe: Recipe) -> None:
+    check_precisions(recipe.precisions)
+    if recipe.profile not in PROFILES:
+        raise UsageError(
+            f"Profile {recipe.profile!r} is unknown; allowed are {', '.join(PROFILES)}."
+        )
+
+
+def _variants(
+    original: Original,
+    graph: onnx.ModelProto,
+    recipe: Recipe,
+    frames: FrameSet | None,
+    progress: Progress,
+) -> list[Variant]:
+    precisions = check_precisions(recipe.precisions)
+    if not precisions:
+        return []
+    if frames is None:
+        raise UsageError(
+            f"{', '.join(precisions)} needs frames to measure on, and none were given.",
+            hint="Gather some: export.frame_set.collect_frames(None, original.views)",
+        )
+    calibration, gate = frames.split(GATE_SHARE)
+    reference = []
+    for number, frame in enumerate(gate.inputs):
+        progress("score with the original", number, len(gate))
+        reference.append(original.run(frame)["score"].item())
+    return make_variants(
+        graph,
+        precisions,
+        calibration,
+        gate,
+        np.array(reference),
+        tolerances=recipe.tolerances,
+        progress=progress,
     )
 
 
-def _gather(frame: object, views: Mapping[str, View]) -> dict[str, NDArray[np.uint8]]:
-    picture = as_frame(frame)
-    return {name: view.apply(picture) for name, view in views.items()}
+def _entry(precision: str, recipe: Recipe) -> OnnxGraph:
+    file = "model.onnx" if precision == "fp32" else f"model.{precision.replace('+', '-')}.onnx"
+    return OnnxGraph(
+        file=file,
+        opset=OPSETS[recipe.profile],
+        precision=precision,
+        profile=recipe.profile,
+        dynamic_batch=recipe.dynamic_batch,
+    )
 
 
-def _golden(frames: Sequence[Mapping[str, NDArray[np.uint8]]], outputs: Sequence[Outputs]) -> bytes:
+def _gather_all(frames: Iterable[object], views: Mapping[str, View], name: str) -> list[Inputs]:
+    gathered: list[Inputs] = [
+        {key: view.apply(picture) for key, view in views.items()}
+        for picture in map(as_frame, frames)
+    ]
+    if not gathered:
+        raise BundleError(
+            f"No golden frames for {name}; a bundle needs 1 to {MAX_GOLDEN}.",
+            hint="Give pictures of many contents and qualities.",
+        )
+    return gathered
+
+
+def _golden(frames: Sequence[Inputs], outputs: Sequence[Outputs]) -> bytes:
     """Pack the frames [G, H, W, 3] (or [G, N, H, W, 3]) and scores [G] of golden.npz."""
     stacked = {name: np.stack([frame[name] for frame in frames]) for name in frames[0]}
     single = {name: x[:, 0] if x.shape[1] == 1 else x for name, x in stacked.items()}
@@ -115,37 +206,10 @@ def _drift(expected: Sequence[Outputs], found: Sequence[Outputs]) -> dict[str, f
     }
 
 
-def _refuse_drift(drift: Mapping[str, float], name: str) -> None:
+def _refuse_export(drift: Mapping[str, float], name: str) -> None:
     if not drift["score"] <= MAX_DRIFT:
         raise BundleError(
             f"The exported graph of {name} scores the golden frames up to {drift['score']:.3g} "
             f"points off the original network; allowed are {MAX_DRIFT}.",
             hint="Does the network behave otherwise in training mode, or draw random numbers?",
         )
-
-
-def _certificate(graph: onnx.ModelProto, frames: int, drift: Mapping[str, float]) -> dict[str, Any]:
-    return {
-        "graph": {
-            "ir_version": graph.ir_version,
-            "operators": count_operators(graph),
-            "parameters": count_parameters(graph),
-        },
-        "golden": {
-            "frames": frames,
-            "reference": "onnxruntime fp32, one thread",
-            "max_abs_difference_to_torch": dict(drift),
-        },
-        "tools": {
-            "framescore": __version__,
-            "python": platform.python_version(),
-            **{tool: _version(tool) for tool in _TOOLS},
-        },
-    }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

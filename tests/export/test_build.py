@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,23 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor  # noqa: E402
 
-from export.build import build_bundle  # noqa: E402
+from export.build import Recipe, build_bundle  # noqa: E402
 from export.description import Description, read_description  # noqa: E402
+from export.drift import TOLERANCES, Tolerance  # noqa: E402
+from export.frame_set import FrameSet, collect_frames  # noqa: E402
+from export.to_onnx import ViewNetwork  # noqa: E402
 from sdk.backends import BACKENDS  # noqa: E402
 from sdk.errors import BundleError, FrameError, UsageError  # noqa: E402
 from sdk.scorer import Scorer  # noqa: E402
+from sdk.views import View  # noqa: E402
 
-from .small_network import DESCRIPTION, LABELS, SmallNetwork, build  # noqa: E402
+from .small_network import DESCRIPTION, LABELS, OUTPUTS, VIEWS, SmallNetwork, build  # noqa: E402
 
-BUILDER = f"{__package__}.small_network:build"
+PARSED = {name: View.parse(spec) for name, spec in VIEWS.items()}
+
+
+def original(network: torch.nn.Module | None = None) -> ViewNetwork:
+    return ViewNetwork(network or build(), PARSED, OUTPUTS)
 
 
 def frames(count: int = 3) -> list[NDArray[np.uint8]]:
@@ -30,7 +39,7 @@ def frames(count: int = 3) -> list[NDArray[np.uint8]]:
 @pytest.fixture(scope="module")
 def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("build") / "small.framescore"
-    build_bundle(BUILDER, None, frames(), path, DESCRIPTION, members={"LICENSE": b"free"})
+    build_bundle(original(), frames(), path, DESCRIPTION, members={"LICENSE": b"free"})
     return path
 
 
@@ -65,7 +74,7 @@ def test_certificate_says_how_it_was_checked(bundle_path: Path) -> None:
         manifest = scorer.bundle.manifest
     certificate = manifest.certificate
     assert certificate["golden"]["frames"] == 3
-    assert 0 <= certificate["golden"]["max_abs_difference_to_torch"]["score"] < 1e-3
+    assert 0 <= certificate["golden"]["max_abs_difference_to_original"]["score"] < 1e-3
     assert certificate["graph"]["operators"]["LayerNormalization"] == 1
     parameters = sum(
         value.numel() for value in build().state_dict().values() if value.is_floating_point()
@@ -78,7 +87,7 @@ def test_certificate_says_how_it_was_checked(bundle_path: Path) -> None:
 
 def test_equal_builds_are_equal_files(bundle_path: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.framescore"
-    build_bundle(build(), None, frames(), again, DESCRIPTION, members={"LICENSE": b"free"})
+    build_bundle(original(), frames(), again, DESCRIPTION, members={"LICENSE": b"free"})
     assert again.read_bytes() == bundle_path.read_bytes()
 
 
@@ -95,16 +104,67 @@ class Moody(SmallNetwork):
 
 def test_graph_that_differs_from_the_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"scores the golden frames up to .* points off"):
-        build_bundle(Moody(), None, frames(), tmp_path / "m.framescore", DESCRIPTION)
+        build_bundle(original(Moody()), frames(), tmp_path / "m.framescore", DESCRIPTION)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_golden_frames_are_needed(tmp_path: Path) -> None:
     path = tmp_path / "m.framescore"
     with pytest.raises(BundleError, match="No golden frames for small; a bundle needs 1 to 256"):
-        build_bundle(build(), None, [], path, DESCRIPTION)
+        build_bundle(original(), [], path, DESCRIPTION)
     with pytest.raises(FrameError):
-        build_bundle(build(), None, ["photo.png"], path, DESCRIPTION)
+        build_bundle(original(), ["photo.png"], path, DESCRIPTION)
+
+
+@pytest.fixture(scope="module")
+def frame_set() -> FrameSet:
+    pytest.importorskip("skimage")
+    return collect_frames(None, PARSED, 48)
+
+
+def test_every_precision_is_judged_and_packed(tmp_path: Path, frame_set: FrameSet) -> None:
+    path = tmp_path / "small.framescore"
+    recipe = Recipe(precisions=("fp16", "int8"))
+    bundle = build_bundle(original(), frames(), path, DESCRIPTION, recipe=recipe, frames=frame_set)
+    precisions = [graph.precision for graph in bundle.graphs()]
+    assert precisions == ["fp32", "fp16", "int8", "int8+fp16"]
+    certificate = bundle.manifest.certificate
+    assert certificate["frames"] == {"count": 48, "sha256": frame_set.sha256}
+    judged = certificate["precisions"]
+    assert list(judged) == precisions[1:]
+    assert all(one["accepted"] and one["drift"]["frames"] > 5 for one in judged.values())
+    for precision in ("fp16", "int8"):
+        with Scorer(bundle, precision=precision) as scorer:
+            assert scorer.verify() == pytest.approx(0, abs=2.0)
+
+
+def test_drift_outside_the_tolerance_is_refused_unless_accepted(
+    tmp_path: Path, frame_set: FrameSet
+) -> None:
+    path = tmp_path / "small.framescore"
+    nothing = {**TOLERANCES, "fp16": Tolerance(max_abs=1e-9)}
+    recipe = Recipe(precisions=("fp16",), tolerances=nothing)
+    with pytest.raises(BundleError, match=r"fp16: max \|Δ\| is .* points; allowed is 1e-09") as e:
+        build_bundle(original(), frames(), path, DESCRIPTION, recipe=recipe, frames=frame_set)
+    assert "--accept-drift" in e.value.hint
+    assert not path.exists()
+    accepted = replace(recipe, accept_drift=True)
+    bundle = build_bundle(
+        original(), frames(), path, DESCRIPTION, recipe=accepted, frames=frame_set
+    )
+    judged = bundle.manifest.certificate["precisions"]["fp16"]
+    assert not judged["accepted"]
+    assert "allowed is 1e-09" in judged["outside_tolerance"][0]
+
+
+def test_precisions_need_frames_and_must_be_known(tmp_path: Path) -> None:
+    path = tmp_path / "small.framescore"
+    with pytest.raises(UsageError, match="fp16 needs frames to measure on"):
+        build_bundle(original(), frames(), path, DESCRIPTION, recipe=Recipe(("fp16",)))
+    with pytest.raises(UsageError, match="'int4' is unknown; allowed are fp32, fp16, bf16, int8"):
+        build_bundle(original(), frames(), path, DESCRIPTION, recipe=Recipe(("int4",)))
+    with pytest.raises(UsageError, match="Profile 'fast' is unknown"):
+        build_bundle(original(), frames(), path, DESCRIPTION, recipe=Recipe(profile="fast"))
 
 
 def test_description_is_read_from_json(tmp_path: Path) -> None:
