@@ -14,12 +14,14 @@ import ctypes
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._device_array import DeviceArray, device_array, device_name
 from .errors import BackendError, FrameError, UsageError
 from .frames import ColorSpec, PixelFormat
-from .views import View
+
+if TYPE_CHECKING:
+    from .views import View
 
 LIBRARY = "libframescore_kernels.so"
 ENVIRONMENT = "FRAMESCORE_KERNELS"  # path of the library where it does not lie beside this file
@@ -28,6 +30,7 @@ MAX_VIEWS = 8
 _FORMATS = ("bgr", "rgb", "gray", "bgra", "rgba", "nv12", "i420", "yuyv")  # as in preprocess.h
 _MATRICES = ("bt601", "bt709")
 _VIEW_KINDS = ("fragments", "resize", "crops")
+_HALF_TYPES = ("float16", "bfloat16")  # as in status.h
 _ROW_TYPES = ("float16", "bfloat16", "float32")  # as in layer_norm.h
 
 
@@ -133,6 +136,60 @@ class Kernels:
         shape = _LayerNormShape(count, width, _ROW_TYPES.index(given.dtype), epsilon)
         self._call("residual_layer_norm", shape, tensors, stream)
 
+    def attention(
+        self,
+        qkv: object,
+        out: object,
+        *,
+        scale: float | None = None,
+        bias: object | None = None,
+        mask: object | None = None,
+        tile: int = 0,
+        stream: int = 0,
+    ) -> None:
+        """Multi-head attention from packed QKV, as `framescore/kernels/attention.h` has it.
+
+        Args:
+            qkv: [batch, tokens, 3, heads, head_dim] float16 or bfloat16, packed.
+            out: [batch, tokens, heads, head_dim] of the same type, packed.
+            scale: Of the scores; None is 1 / sqrt(head_dim).
+            bias: [heads, tokens, stride] of the same type, packed, stride even; added to scores.
+            mask: [batch, stride] uint8, packed; nonzero for keys to attend to.
+            tile: Number of an `AttentionTile`; 0 chooses by device and shape.
+            stream: CUDA stream.
+
+        Raises:
+            FrameError: Arrays that do not fit each other, or of another type or place.
+            BackendError: A size or tile that the kernels do not have, or CUDA refused.
+        """
+        given = self._array(qkv, "qkv")
+        if len(given.shape) != 5 or given.shape[2] != 3:
+            raise FrameError(
+                f"The qkv is {given.dtype} {list(given.shape)}; it must be [batch, tokens, 3, "
+                "heads, head_dim]."
+            )
+        batch, tokens, _, heads, head_dim = given.shape
+        halves = tuple(name for name in _HALF_TYPES if name == given.dtype) or _HALF_TYPES
+        packed = self._packed(qkv, "qkv", given.shape, halves)
+        target = self._packed(out, "out", (batch, tokens, heads, head_dim), halves)
+        bias_at, bias_stride = self._rows(bias, "bias", (heads, tokens), halves)
+        mask_at, mask_stride = self._rows(mask, "mask", (batch,), ("uint8",))
+        shape = _AttentionShape(
+            _HALF_TYPES.index(packed.dtype), batch, tokens, heads, head_dim,
+            head_dim**-0.5 if scale is None else scale, bias_stride, mask_stride,
+        )  # fmt: skip
+        pointers = [ctypes.c_void_p(p) for p in (packed.pointer, bias_at, mask_at, target.pointer)]
+        self._call("attention", shape, *pointers, tile, stream)
+
+    def _rows(
+        self, array: object | None, what: str, leading: tuple[int, ...], dtypes: tuple[str, ...]
+    ) -> tuple[int | None, int]:
+        """Pointer and last axis of an optional array whose other axes are known."""
+        if array is None:
+            return None, 0
+        last = self._array(array, what).shape[-1:] or (1,)
+        return self._packed(array, what, (*leading, *last), dtypes).pointer, last[0]
+
     def _array(self, array: object, what: str) -> DeviceArray:
         found = device_array(array)
         if found.device[0] != self._memory:
@@ -197,6 +254,19 @@ class _ViewOutput(ctypes.Structure):
         ("columns", ctypes.c_int32),
         ("size", ctypes.c_int32),
         ("out", ctypes.c_void_p),
+    )
+
+
+class _AttentionShape(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_int32),
+        ("batch", ctypes.c_int32),
+        ("tokens", ctypes.c_int32),
+        ("heads", ctypes.c_int32),
+        ("head_dim", ctypes.c_int32),
+        ("scale", ctypes.c_float),
+        ("bias_stride", ctypes.c_int32),
+        ("mask_stride", ctypes.c_int32),
     )
 
 
