@@ -16,7 +16,7 @@ from pickle import UnpicklingError
 import torch
 from torch import Tensor, nn
 
-from iqa.models.resnet import ResNet50
+from iqa.models.resnet import ResNet
 from iqa.models.vit import VisionTransformer
 from sdk.errors import UsageError
 
@@ -59,7 +59,7 @@ def load_vit(vit: VisionTransformer, state: State) -> Loaded:
     return _load(vit, {new: state[old] for new, old in renamed.items()}, left_out, renamed)
 
 
-def load_resnet(resnet: ResNet50, state: State) -> Loaded:
+def load_resnet(resnet: ResNet, state: State) -> Loaded:
     """Start a ResNet-50 from torchvision's or timm's ``resnet50``.
 
     Left out are stages past the network's last, and the classifier.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from iqa.models.cwsa import ChannelAttention
 from iqa.models.integration import Integration, dense_enhancement
-from iqa.models.resnet import ResNet50
+from iqa.models.resnet import ResNet
 from iqa.models.vit import POSITIONS, VisionTransformer, to_grid
 
 VIEW = "crops:5x5@224"
@@ -35,7 +35,7 @@ class LocalFeature(nn.Module):
 
     def __init__(self, attention: ChannelAttention) -> None:
         super().__init__()
-        self.trunk = ResNet50(len(LOCAL_TAPS))
+        self.trunk = ResNet(len(LOCAL_TAPS))
         self.embed = nn.ModuleList(nn.Conv2d(c, WIDTH, k, k) for c, k in LOCAL_TAPS.values())
         self.attention = attention
         self.project = nn.Conv2d(len(LOCAL_TAPS) * WIDTH, WIDTH, 1)

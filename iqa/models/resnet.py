@@ -1,4 +1,4 @@
-"""ResNet-50 with torchvision's tensor names, with the outputs of its stages.
+"""ResNet-50 and -101 with torchvision's tensor names, with the outputs of their stages.
 
 Source: He et al., "Deep Residual Learning" (CVPR 2016), with the stride of a stage in the 3x3
 convolution of its first bottleneck, as torchvision and timm have it.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-DEPTHS = (3, 4, 6, 3)  # bottlenecks of stages 1-4
+RESNET50 = (3, 4, 6, 3)  # bottlenecks of stages 1-4
+RESNET101 = (3, 4, 23, 3)
 STEM = 64
 EXPANSION = 4
 
@@ -38,21 +39,21 @@ class Bottleneck(nn.Module):
         return torch.relu(self.bn3(self.conv3(y)) + self.downsample(x))
 
 
-class ResNet50(nn.Module):
+class ResNet(nn.Module):
     """Stem and the first ``stages`` stages, without pooling or classifier.
 
     Shapes: ``[B, 3, 224, 224]`` -> one map a stage, ``[B, 256, 56, 56]``, ``[B, 512, 28, 28]``,
     ``[B, 1024, 14, 14]``, ``[B, 2048, 7, 7]``.
     """
 
-    def __init__(self, stages: int = 3) -> None:
+    def __init__(self, stages: int = 3, depths: tuple[int, ...] = RESNET50) -> None:
         super().__init__()
         self.stages = stages
         self.conv1 = nn.Conv2d(3, STEM, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(STEM)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         for index in range(stages):
-            self.add_module(f"layer{index + 1}", _stage(index))
+            self.add_module(f"layer{index + 1}", _stage(index, depths[index]))
         self.apply(_start)
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -64,11 +65,11 @@ class ResNet50(nn.Module):
         return found
 
 
-def _stage(index: int) -> nn.Sequential:
+def _stage(index: int, depth: int) -> nn.Sequential:
     width, stride = STEM * 2**index, 1 if index == 0 else 2
     inputs = STEM if index == 0 else STEM * 2 ** (index - 1) * EXPANSION
     blocks = [Bottleneck(inputs, width, stride)]
-    blocks += [Bottleneck(width * EXPANSION, width, 1) for _ in range(DEPTHS[index] - 1)]
+    blocks += [Bottleneck(width * EXPANSION, width, 1) for _ in range(depth - 1)]
     return nn.Sequential(*blocks)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from iqa.models.checkpoints import load_resnet, load_vit, read_checkpoint
 from iqa.models.glintiqa import GlintIQA, build
-from iqa.models.resnet import ResNet50
+from iqa.models.resnet import ResNet
 from iqa.models.vit import VisionTransformer
 from sdk.errors import UsageError
 
@@ -131,7 +131,7 @@ def test_unknown_tensors_are_named() -> None:
     with pytest.raises(UsageError, match=r"unknown: dist_token, head_dist\.weight"):
         load_vit(VisionTransformer(), timm_vit(dist_token=(1, 1, 384)) | {"head_dist.weight": Z})
     with pytest.raises(UsageError, match=r"unknown: layer1\.0\.se\.fc1\.weight"):
-        load_resnet(ResNet50(), torchvision_resnet() | {"layer1.0.se.fc1.weight": Z})
+        load_resnet(ResNet(), torchvision_resnet() | {"layer1.0.se.fc1.weight": Z})
 
 
 Z = torch.zeros(1)
@@ -156,7 +156,7 @@ def test_batch_counters_may_be_there_or_not() -> None:
     state = torchvision_resnet()
     counters = {n.replace("running_mean", "num_batches_tracked"): torch.tensor(7)
                 for n in state if n.endswith("running_mean")}  # fmt: skip
-    resnet = ResNet50()
+    resnet = ResNet()
     loaded = load_resnet(resnet, state | counters)
     assert sorted(loaded.used + loaded.left_out) == sorted(state | counters)
     assert int(resnet.bn1.num_batches_tracked) == 7
@@ -164,7 +164,7 @@ def test_batch_counters_may_be_there_or_not() -> None:
 
 def test_half_precision_becomes_float32() -> None:
     state = {name: value.half() for name, value in torchvision_resnet().items()}
-    resnet = ResNet50()
+    resnet = ResNet()
     load_resnet(resnet, state)
     assert resnet.conv1.weight.dtype == torch.float32
     assert torch.equal(resnet.conv1.weight, state["conv1.weight"].float())
@@ -295,7 +295,7 @@ def test_resnet_equals_that_of_transformers() -> None:
     )  # fmt: skip
     theirs = transformers.ResNetModel(config).eval()
     scatter(theirs)
-    ours = ResNet50(4).eval()
+    ours = ResNet(4).eval()
     loaded = load_resnet(ours, resnet_names(theirs.state_dict()))
     assert len(loaded.used) == len(theirs.state_dict())
     image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from iqa.models.resnet import ResNet50
+from iqa.models.resnet import RESNET101, ResNet
 
 
 def image(count: int = 1) -> torch.Tensor:
@@ -10,7 +10,7 @@ def image(count: int = 1) -> torch.Tensor:
 
 
 def test_parameters_of_the_stages() -> None:
-    resnet = ResNet50()
+    resnet = ResNet()
     counts = {
         name: sum(p.numel() for p in part.parameters()) for name, part in resnet.named_children()
     }
@@ -18,18 +18,20 @@ def test_parameters_of_the_stages() -> None:
     assert counts["layer1"] == 215_808
     assert counts["layer2"] == 1_219_584
     assert counts["layer3"] == 7_098_368
-    full = sum(p.numel() for p in ResNet50(4).parameters())
+    full = sum(p.numel() for p in ResNet(4).parameters())
     assert full + 2048 * 1000 + 1000 == 25_557_032  # torchvision's resnet50
+    full = sum(p.numel() for p in ResNet(4, RESNET101).parameters())
+    assert full + 2048 * 1000 + 1000 == 44_549_160  # torchvision's resnet101
 
 
 @torch.inference_mode()
 def test_stages_have_their_strides() -> None:
-    shapes = [tuple(f.shape) for f in ResNet50(4).eval()(image())]
+    shapes = [tuple(f.shape) for f in ResNet(4).eval()(image())]
     assert shapes == [(1, 256, 56, 56), (1, 512, 28, 28), (1, 1024, 14, 14), (1, 2048, 7, 7)]
 
 
 def test_a_stage_strides_in_its_first_3x3() -> None:
-    resnet = ResNet50()
+    resnet = ResNet()
     strided = [
         name
         for name, part in resnet.named_modules()
@@ -43,6 +45,6 @@ def test_a_stage_strides_in_its_first_3x3() -> None:
 
 @torch.inference_mode()
 def test_output_does_not_depend_on_the_batch() -> None:
-    resnet = ResNet50(2).eval()
+    resnet = ResNet(2).eval()
     together, alone = resnet(image(2))[1][:1], resnet(image(2)[:1])[1]
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-4)

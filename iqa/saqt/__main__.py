@@ -1,0 +1,144 @@
+"""``python -m iqa.saqt match|check``: scores for pictures from the rated ones they resemble."""
+
+from __future__ import annotations
+
+import re
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import Progress as Bar
+
+from iqa.models.checkpoints import load_resnet, read_checkpoint
+from iqa.models.mobilenet import load_features, stages
+from iqa.models.resnet import RESNET50, RESNET101, ResNet
+from iqa.saqt.features import PooledBackbone, features_of
+from iqa.saqt.held_out import held_out
+from iqa.saqt.pictures import find_pictures
+from iqa.saqt.scores import read_scores
+from iqa.saqt.tables import (
+    LABEL_COLUMNS,
+    MATCH_COLUMNS,
+    label_rows,
+    match_rows,
+    write_table,
+)
+from iqa.saqt.transfer import Matches, retrieve, transfer
+from sdk.cli.exits import exits_cleanly
+
+MOBILENET_LAST = 13
+KODAK = re.compile(r"^kodim(?=\d\d$)")  # TID2013's I01 to I24 are Kodak's kodim01 to 24
+
+
+class BackboneName(str, Enum):
+    """Networks whose features can be compared; the published pipeline has resnet101."""
+
+    resnet101 = "resnet101"
+    resnet50 = "resnet50"
+    mobilenet_v2 = "mobilenet_v2"
+
+
+class Form(str, Enum):
+    """Kinds of table."""
+
+    csv = "csv"
+    parquet = "parquet"
+
+
+def load_backbone(name: BackboneName, weights: Path) -> PooledBackbone:
+    """A backbone with the user's weights."""
+    state = read_checkpoint(weights)
+    if name is BackboneName.mobilenet_v2:
+        blocks = stages(0, MOBILENET_LAST)
+        load_features(blocks, state)
+        network = torch.nn.Sequential(*blocks.values())
+        return PooledBackbone(network, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    resnet = ResNet(4, RESNET101 if name is BackboneName.resnet101 else RESNET50)
+    load_resnet(resnet, state)
+    return PooledBackbone(resnet)
+
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+
+@app.command()
+@exits_cleanly
+def match(
+    sources: Annotated[Path, typer.Option(help="Pictures to label: KADIS-700k or any folder")],
+    references: Annotated[Path, typer.Option(help="Rated references: KADID-10k or any folder")],
+    scores: Annotated[Path, typer.Option(help="KADID's dmos.csv, or reference,type,level,score")],
+    weights: Annotated[Path, typer.Option(help="Weights of the backbone, yours")],
+    out: Annotated[Path, typer.Option(help="Folder of features and tables")],
+    backbone: BackboneName = BackboneName.resnet101,
+    k: Annotated[int, typer.Option(min=1, help="References a source learns from; 1 published")] = 1,
+    form: Annotated[Form, typer.Option("--format", help="Of the tables")] = Form.csv,
+    labels: Annotated[bool, typer.Option(help="Write 125 labels a source too")] = False,
+) -> int:
+    """Find the rated references that undistorted pictures resemble, and write the tables."""
+    rated = read_scores(scores)
+    extractor = load_backbone(backbone, weights)
+    identity = f"{backbone.value} {weights.name} {weights.stat().st_size}"
+    found = {"sources": find_pictures(sources), "references": find_pictures(references)}
+    rated.of(tuple(p.name for p in found["references"]))  # refuse before hours of features
+    features = {}
+    with Bar(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        for side, pictures in found.items():
+            task = bar.add_task(f"features of {side}", total=len(pictures))
+            features[side] = features_of(
+                pictures, extractor, identity, out / "features" / side,
+                lambda _, done, total, task=task: bar.update(task, completed=done, total=total),
+            )  # fmt: skip
+    names = {side: tuple(p.name for p in pictures) for side, pictures in found.items()}
+    matches = retrieve(
+        names["sources"], features["sources"], names["references"], features["references"],
+        min(k, len(found["references"])),
+    )  # fmt: skip
+    rows = ((p.name, p.path.relative_to(sources).as_posix()) for p in found["sources"])
+    write_table(out / f"sources.{form.value}", ("source", "file"), rows)
+    write_table(out / f"matches.{form.value}", MATCH_COLUMNS, match_rows(matches))
+    if labels:
+        cube = transfer(matches, rated)
+        write_table(out / f"labels.{form.value}", LABEL_COLUMNS, label_rows(matches.sources, cube))
+    print(summary(matches))
+    return 0
+
+
+@app.command()
+@exits_cleanly
+def check(
+    references: Annotated[Path, typer.Option(help="Rated references: KADID-10k, or Kodak for TID")],
+    scores: Annotated[Path, typer.Option(help="KADID's dmos.csv, or reference,type,level,score")],
+    weights: Annotated[Path, typer.Option(help="Weights of the backbone, yours")],
+    out: Annotated[Path, typer.Option(help="Folder of features")],
+    backbone: BackboneName = BackboneName.resnet101,
+) -> int:
+    """Predict each reference's scores from the others: does matching beat the plain mean?"""
+    pictures = find_pictures(references)
+    rated = read_scores(scores).of(tuple(KODAK.sub("I", p.name) for p in pictures))
+    identity = f"{backbone.value} {weights.name} {weights.stat().st_size}"
+    features = features_of(pictures, load_backbone(backbone, weights), identity, out / "references")
+    print("labels from            SROCC   RMSE   SROCC minus the mean's, 95 % interval")
+    for row in held_out(rated, features):
+        print(
+            f"{row.name:20s}   {row.srocc:.3f}   {row.rmse:.3f}   "
+            f"{row.gain:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
+        )
+    return 0
+
+
+def summary(matches: Matches) -> str:
+    """How alike sources and their best references are, and how many references are used."""
+    best = sorted(float(v) for v in matches.similarity[:, 0])
+    used = len(set(matches.rows[:, 0].tolist()))
+    return (
+        f"{len(best)} sources, {used} of {len(matches.references)} references used; cosine "
+        f"min {best[0]:.3f}, median {best[len(best) // 2]:.3f}, max {best[-1]:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    app()
