@@ -75,7 +75,8 @@ def build_int8(
         tolerance: What drift is allowed; see `export.int8.search`.
         calibrators: Those to choose from, by the drift that they lead to.
         weight_bits: 8, or 7 for processors that add pairs of products in 16 bits (x86 without
-            VNNI): there, 8-bit weights saturate in OpenVINO and ONNX Runtime.
+            VNNI): there, 8-bit weights saturate in OpenVINO and ONNX Runtime. Depthwise
+            convolutions have 8 in any case.
         progress: Told where the work is.
 
     Returns:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from export.int8.edit import set_constant
-from export.int8.quantise import along, quantise_weight
+from export.int8.quantise import along, bits_of, quantise_weight
 from export.int8.wiring import Wiring, attribute
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def correct_biases(
     for site in sites:
         if site.weight and site.activation in channels:
             mean = channels[site.activation].mean
-            _correct(corrected, wiring, site, mean, weight_bits)
+            _correct(corrected, wiring, site, mean, bits_of(site, weight_bits))
     return corrected
 
 

@@ -39,6 +39,8 @@ class Site:
         weight: The initialiser to quantise; empty for sums.
         axis: The axis of the weight's output channels.
         unit: The node that it stands or falls with: for sums their convolution, else itself.
+        pairs: Whether it adds up products over input channels: all with weights but depthwise
+            convolutions do. There, kernels that add pairs in 16 bits may saturate.
     """
 
     node: str
@@ -47,6 +49,7 @@ class Site:
     weight: str
     axis: int
     unit: str
+    pairs: bool = True
 
     @property
     def channel_axis(self) -> int:
@@ -110,7 +113,10 @@ def _convolution(node: onnx.NodeProto, wiring: Wiring) -> Site | str:
         return PATCHES
     if not _feeds_weights(node, wiring):
         return HEAD
-    return Site(node.name, "convolution", node.input[0], node.input[1], 0, node.name)
+    data, weight = node.input[:2]
+    outputs, inputs = wiring.shapes[weight][:2]
+    depthwise = inputs == 1 and attribute(node, "group", 1) == outputs > 1
+    return Site(node.name, "convolution", data, weight, 0, node.name, not depthwise)
 
 
 def _linear(node: onnx.NodeProto, wiring: Wiring) -> Site | str:

@@ -37,7 +37,7 @@ def quantise(
         model: A graph in float; it is not changed.
         sites: The nodes; sums count only beside their convolution.
         thresholds: The magnitude that becomes 127, by activation.
-        weight_bits: 8, or 7 for weights within -63..63; see `quantise_weight`.
+        weight_bits: 8, or 7; see `bits_of`.
 
     Returns:
         A graph with inferred shapes that passes the checker.
@@ -74,9 +74,6 @@ def quantise_weight(
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Round a weight to int8 with a step for each output channel.
 
-    Seven bits are for x86 processors without VNNI: their 8-bit product adds pairs in 16 bits,
-    where 2 x 255 x 127 saturates and 2 x 255 x 63 does not.
-
     Args:
         weight: Any shape.
         axis: Of the output channels.
@@ -90,6 +87,15 @@ def quantise_weight(
     scale = scale_for(np.abs(weight).max(axis=others), most)
     steps = np.rint(weight / along(scale, axis, weight.ndim))
     return np.clip(steps, -most, most).astype(np.int8), scale
+
+
+def bits_of(site: Site, weight_bits: int) -> int:
+    """The bits that a site's weights have when so many are asked for.
+
+    Seven bits are for x86 processors without VNNI: their 8-bit product adds pairs in 16 bits,
+    where 2 x 255 x 127 saturates and 2 x 255 x 63 does not. Depthwise convolutions add no pairs.
+    """
+    return weight_bits if site.pairs else 8
 
 
 def along(values: NDArray[Any], axis: int, rank: int) -> NDArray[Any]:
@@ -136,7 +142,8 @@ class _Writer:
     def _weight(self, site: Site) -> str:
         name, axis = site.weight, site.axis
         if (name, axis) not in self._dequantised:
-            values, steps = quantise_weight(self._wiring.values(name), axis, self._weight_bits)
+            bits = bits_of(site, self._weight_bits)
+            values, steps = quantise_weight(self._wiring.values(name), axis, bits)
             low, out = self._fresh(f"{name}_int8"), self._fresh(f"{name}_dequantised")
             self._constant(low, values)
             parameters = self._parameters(low, steps)

@@ -80,7 +80,12 @@ def test_depthwise_and_grouped_convolutions_count() -> None:
     net = Network()
     data = net.conv(net.picture, "stem", (16, 3, 3, 3))
     data = net.conv(data, "depthwise", (16, 1, 3, 3), group=16)
-    assert kinds(net.score(data, 16))["n_depthwise"] == "convolution"
+    data = net.conv(data, "grouped", (16, 4, 1, 1), group=4)
+    sites = {site.node: site for site in place(Wiring(net.score(data, 16))).sites}
+    assert {site.kind for site in sites.values()} == {"convolution"}
+    assert {name: site.pairs for name, site in sites.items()} == {
+        "n_stem": True, "n_depthwise": False, "n_grouped": True
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,15 @@ def test_weights_are_stored_as_int8_within_their_bits(
     assert not names & {site.weight for site in placement.sites}
 
 
+def test_depthwise_weights_keep_eight_bits() -> None:
+    net = Network()
+    net.conv(net.conv(net.picture, "stem", (16, 3, 3, 3)), "depthwise", (16, 1, 3, 3), group=16)
+    low = quantised(net.score("depthwise", 16), {"picture": 1.0, "stem": 1.0}, weight_bits=7)
+    stored = {t.name: onnx.numpy_helper.to_array(t) for t in low.graph.initializer}
+    assert np.abs(stored["stem_w_int8"]).max() == 63
+    assert np.abs(stored["depthwise_w_int8"]).max() == 127
+
+
 def test_the_argument_is_left_alone(calibration: FrameSet) -> None:
     model = residual_cnn()
     placement, thresholds = calibrated(model, calibration)
