@@ -2,11 +2,11 @@
 //
 // A block of kWarpsQ x kWarpsKv warps takes kRows query rows of one head. Each warp holds 16 or 32
 // rows of Q in registers for the whole kernel and walks over the keys; warps along kWarpsKv take
-// turns with the keys and merge at the end. K and V come in a ring of kStages tiles by cp.async,
-// with one barrier a tile: tile t + kStages - 1 is asked for when all warps have left tile t - 1.
+// turns with the keys and merge at the end. K and V come in a ring of kStages tiles.
 #pragma once
 
 #include "attention/epilogue.cuh"
+#include "device/ring.cuh"
 
 namespace framescore::kernels::device {
 
@@ -200,24 +200,6 @@ struct AttentionWarp {
   }
 };
 
-// Makes tile t readable by all and asks for the one that comes into its predecessor's place.
-template <class C>
-FRAMESCORE_DEVICE void advance_ring(const AttentionBlock<C>& block, int tile) {
-  if constexpr (C::kStages == 1) {
-    if (tile == 0) return;  // came with the queries
-    block_barrier();        // all warps have left the only tile
-    block.copy_tile(tile);
-    copy_async_wait<0>();
-    block_barrier();
-  } else {
-    if (tile > 0) {
-      copy_async_wait<C::kStages - 2>();
-      block_barrier();
-    }
-    block.copy_tile(tile + C::kStages - 1);
-  }
-}
-
 template <class C>
 FRAMESCORE_DEVICE void attention(const AttentionArguments& a) {
   const AttentionBlock<C> block(a);
@@ -225,12 +207,9 @@ FRAMESCORE_DEVICE void attention(const AttentionArguments& a) {
   const int warp_kv = warp % C::kWarpsKv;
   const int first_row = warp / C::kWarpsKv * C::kWarpRows;  // in the tile
 
+  const auto copy_tile = [&](int tile) { block.copy_tile(tile); };
   block.copy_queries();
-  block.copy_tile(0);  // closes one group with the queries
-#pragma unroll
-  for (int tile = 1; tile < C::kStages - 1; ++tile) block.copy_tile(tile);
-  copy_async_wait<(C::kStages > 2 ? C::kStages - 2 : 0)>();
-  block_barrier();
+  fill_ring<C::kStages>(copy_tile);
 
   AttentionWarp<C> mine;
   mine.load_queries(block.query_tile, first_row);
@@ -240,11 +219,11 @@ FRAMESCORE_DEVICE void attention(const AttentionArguments& a) {
   const int tiles = (block.tokens + C::kTileKeys - 1) / C::kTileKeys;
   int tile = 0;
   for (; tile < whole_tiles; ++tile) {
-    advance_ring(block, tile);
+    advance_ring<C::kStages>(tile, copy_tile);
     if (has_rows) mine.template attend<false>(a, block, tile, first_row, warp_kv);
   }
   for (; tile < tiles; ++tile) {
-    advance_ring(block, tile);
+    advance_ring<C::kStages>(tile, copy_tile);
     if (has_rows) mine.template attend<true>(a, block, tile, first_row, warp_kv);
   }
   copy_async_wait<0>();  // the last groups are empty

@@ -191,6 +191,9 @@ FRAMESCORE_DEVICE float exp2_fast(float x) {
 // The larger one; the other where one is NaN.
 FRAMESCORE_DEVICE float larger(float a, float b) { return fmaxf(a, b); }
 
+// 1 / sqrt(x) to about 2 ulp.
+FRAMESCORE_DEVICE float inverse_sqrt(float x) { return rsqrtf(x); }
+
 // To nearest, ties to even.
 FRAMESCORE_DEVICE int round_to_int(float x) { return __float2int_rn(x); }
 

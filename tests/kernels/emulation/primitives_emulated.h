@@ -161,6 +161,8 @@ inline float exp2_fast(float x) { return std::exp2(x); }
 
 inline float larger(float a, float b) { return std::fmax(a, b); }
 
+inline float inverse_sqrt(float x) { return 1 / std::sqrt(x); }
+
 inline int round_to_int(float x) { return static_cast<int>(std::nearbyint(x)); }
 
 inline int keep_in_loop(int value) { return value; }
