@@ -174,8 +174,8 @@ def find_first_divergence(
 
     Each layer of the other form is run on the reference's values, which gives its own error; the
     largest of these errors are put one at a time into the reference, which gives what they do to
-    the score. The first layer in the order of the graph with at least `SHARE` of the largest
-    effect is the culprit.
+    the score. The culprit is the first layer in the order of the graph with at least `SHARE` of the
+    largest effect, among those with more than the usual `NOISE` if there are such.
 
     Args:
         reference: The FP32 graph.
@@ -195,7 +195,8 @@ def find_first_divergence(
     largest = sorted(layers, key=lambda layer: layer.own, reverse=True)[:MOST]
     expected = float(forms.values(["score"])["score"][0])
     suspects = [_try(forms, layer, expected) for layer in layers if layer.own and layer in largest]
-    culprit = _first(suspects)
+    unusual = [suspect for suspect in suspects if suspect.layer.own > NOISE[precision]]
+    culprit = _first(unusual) or _first(suspects)
     kind, words = (
         ("none", _no_culprit(layers)) if culprit is None else describe(forms, culprit.layer)
     )

@@ -20,8 +20,12 @@ UNUSED: Final = 0.25
 """Share of the range that values reach, below which the scale counts as too large: two of eight
 bits are wasted."""
 
-GAIN: Final = 1.1
-"""Factor by which dequantised weights may differ in size from the originals."""
+GAIN: Final = 1.25
+"""Factor by which a channel must come back larger or smaller for its weights' scale to be wrong:
+several times what rounding does."""
+
+ALIKE: Final = 0.9
+"""Correlation from which on such a factor, and not noise, is what makes a channel differ."""
 
 _TINY: Final = 1e-30
 _TOP: Final = 127.5  # steps; what is beyond is clipped
@@ -68,7 +72,7 @@ def _bad_scale(forms: Forms, layer: LayerError) -> str:
         if node.op_type == "QuantizeLinear":
             words = _activation_scale(forms, node, constants[node.input[1]])
         elif node.op_type == "DequantizeLinear" and node.input[0] in constants:
-            words = _weight_scale(forms, part, node, constants)
+            words = _weight_scale(forms, layer, node.input[1])
         if words:
             return f"bad scale: {words}"
     return ""
@@ -76,9 +80,8 @@ def _bad_scale(forms: Forms, layer: LayerError) -> str:
 
 def _activation_scale(forms: Forms, node: onnx.NodeProto, scale: NDArray[Any]) -> str:
     source = node.input[0].removesuffix("__given")
-    if source not in forms.shared:
-        return ""
-    values = np.abs(forms.values([source])[source])
+    known = forms.values([source]) if source in forms.shared else forms.own([source])
+    values = np.abs(known[source])
     top = float(scale.max()) * _TOP
     clipped, reach = float((values > top).mean()), float(values.max()) / top
     if clipped > CLIPPED:
@@ -94,37 +97,39 @@ def _activation_scale(forms: Forms, node: onnx.NodeProto, scale: NDArray[Any]) -
     return ""
 
 
-def _weight_scale(
-    forms: Forms, part: onnx.ModelProto, node: onnx.NodeProto, constants: dict[str, NDArray[Any]]
-) -> str:
-    """Compare dequantised weights with those of the reference's node of the same name."""
-    reader = next((x for x in part.graph.node if node.output[0] in x.input), None)
-    original = next(
-        (x for x in forms.reference.graph.node if reader and x.name == reader.name), None
-    )
-    if reader is None or original is None or len(reader.input) != len(original.input):
+def _weight_scale(forms: Forms, layer: LayerError, scale: str) -> str:
+    """Judge weights by what the layer makes of the reference's values.
+
+    The weights themselves may differ for a reason: a batch norm folded in, or smoothing.
+    """
+    wanted, found = forms.values([layer.tensor])[layer.tensor], forms.own([layer.tensor])
+    axis = 1 if layer.operator == "Conv" else -1
+    if wanted.ndim < 2 or found[layer.tensor].shape != wanted.shape:
         return ""
-    weight = _constant(forms.reference, original.input[list(reader.input).index(node.output[0])])
-    steps, scale = constants[node.input[0]], constants[node.input[1]]
-    if weight is None or weight.shape != steps.shape:
-        return ""
-    axis = next((entry.i for entry in node.attribute if entry.name == "axis"), 1)
-    gain = _sizes(steps, axis) * np.abs(scale) / np.maximum(_sizes(weight, axis), _TINY)
-    gain = np.where(gain > 0, gain, 1.0)  # a channel that is all zero is right at any scale
-    off = np.abs(np.log(gain))
+    gain, likeness = _gains(wanted, found[layer.tensor], axis)
+    off = np.abs(np.log(gain)) * (likeness > ALIKE)
     if off.max() <= np.log(GAIN):
         return ""
     return (
-        f"the weights of {(off > np.log(GAIN)).sum()} of {len(gain)} channels come back up to "
-        f"{gain[off.argmax()]:.3g} times as large as they were, by {node.input[1]}."
+        f"{(off > np.log(GAIN)).sum()} of {len(gain)} channels come back up to "
+        f"{gain[off.argmax()]:.3g} times as large as they should, by the weights' {scale}."
     )
 
 
-def _sizes(weight: NDArray[Any], axis: int) -> NDArray[np.float64]:
-    """Length of each channel [C]."""
-    channels = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
-    lengths: NDArray[np.float64] = np.linalg.norm(channels.astype(np.float64), axis=1)
-    return lengths
+def _gains(
+    wanted: NDArray[Any], found: NDArray[Any], axis: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit a factor to each channel, apart from its mean; with the correlation: [C], [C]."""
+    x, y = (_channels(values, axis) for values in (wanted, found))
+    xx, xy, yy = (np.maximum(a, _TINY) for a in ((x * x).sum(1), (x * y).sum(1), (y * y).sum(1)))
+    return xy / xx, xy / np.sqrt(xx * yy)
+
+
+def _channels(values: NDArray[Any], axis: int) -> NDArray[np.float64]:
+    """Values by channel, less their mean: [C, the rest]."""
+    rows = np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1).astype(np.float64)
+    centred: NDArray[np.float64] = rows - rows.mean(axis=1, keepdims=True)
+    return centred
 
 
 def _normalisation(forms: Forms, layer: LayerError) -> str:
@@ -159,15 +164,3 @@ def _fit(one: NDArray[Any], other: NDArray[Any]) -> list[tuple[float, float]] | 
             return None
         lines.append((float(gain), float(shift)))
     return lines
-
-
-def _constant(model: onnx.ModelProto, name: str) -> NDArray[Any] | None:
-    """The numbers of a constant, which may be stored in fp16 with a cast."""
-    for tensor in model.graph.initializer:
-        if tensor.name == name:
-            values: NDArray[Any] = numpy_helper.to_array(tensor)
-            return values
-    for node in model.graph.node:
-        if name in node.output and node.op_type == "Cast":
-            return _constant(model, node.input[0])
-    return None

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from export.activations import iterate_activations, tensor_chunks
+from export.activations import CHUNK_BYTES, tensor_chunks
 from export.mixed_precision import emulate
 from export.precision.formats import BF16, FP16, round_to
 from export.progress import Progress, silent
@@ -81,6 +81,7 @@ class Forms:
         self.other = emulate(other)
         self.frame = frame
         self.kinds = _kinds(other)
+        self._known: dict[str, NDArray[Any]] = {}
         computed = _from_inputs(self.other)
         self.shared = [name for name in _floats(reference) if name in computed]
         if set(self.shared) <= {output.name for output in reference.graph.output}:
@@ -95,7 +96,7 @@ class Forms:
         found = []
         for chunk in self._chunks():
             wanted = self.values(chunk)
-            own, total = self.own(chunk), next(iterate_activations(self.other, [self.frame], chunk))
+            own, total = self.own(chunk), self.own(chunk, shared=())
             for name in chunk:
                 value, node = wanted[name], makers[name]
                 errors = relative_error(value, own[name]), relative_error(value, total[name])
@@ -118,9 +119,14 @@ class Forms:
         return _run(part, {**self.frame, **feed}, tensors)
 
     def values(self, tensors: Iterable[str]) -> Values:
-        """The reference's values of tensors."""
+        """The reference's values of tensors; some are kept for the next call."""
         names = list(tensors)
-        return next(iterate_activations(self.reference, [self.frame], names)) if names else {}
+        missing = [name for name in names if name not in self._known]
+        if missing:
+            if sum(value.nbytes for value in self._known.values()) > CHUNK_BYTES:
+                self._known = {name: self._known[name] for name in names if name in self._known}
+            self._known |= _run(cut(self.reference, missing, ()), self.frame, missing)
+        return {name: self._known[name] for name in names}
 
     def score_with(self, tensor: str, value: NDArray[Any]) -> float:
         """The reference's score if one tensor had another value."""
@@ -221,7 +227,7 @@ def cut(model: onnx.ModelProto, targets: Iterable[str], given: Iterable[str]) ->
     return part
 
 
-def _run(part: onnx.ModelProto, feed: Values, tensors: Sequence[str]) -> Values:
+def _run(part: onnx.ModelProto, feed: Values, tensors: Sequence[str]) -> dict[str, NDArray[Any]]:
     session = open_session(part.SerializeToString(), optimise=False)
     wanted = {value.name: feed[value.name] for value in part.graph.input}
     return dict(zip(tensors, session.run(list(tensors), wanted), strict=True))

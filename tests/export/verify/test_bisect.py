@@ -82,8 +82,8 @@ def test_a_wrong_scale_of_weights_is_found_and_named(
     wrong = int8_graph(fp32, calibration, {f"{layer}_w": factor})
     finding = bisect(fp32, wrong, "int8", frames)
     assert found(finding) == (layer, "bad scale")
-    assert "the weights of 16 of 16 channels come back" in finding.words
-    assert f"by {layer}_w_scale" in finding.words
+    assert "16 of 16 channels come back" in finding.words
+    assert f"by the weights' {layer}_w_scale" in finding.words
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
