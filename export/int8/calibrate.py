@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from export.activations import iterate_activations
+from export.activations import iterate_activations, tensor_chunks
 from export.int8.histogram import Histogram
 from export.progress import Progress, silent
 
@@ -68,7 +68,7 @@ def collect(
 ) -> Statistics:
     """Run a graph on frames and look at the magnitudes of tensors.
 
-    Memory holds the tensors of one frame, and 32 KiB for each histogram.
+    Memory holds a chunk of the tensors of one frame, and 32 KiB for each histogram.
 
     Args:
         model: The graph in float.
@@ -78,20 +78,32 @@ def collect(
         progress: Told how many frames are done.
     """
     histograms = {name: Histogram() for name in sorted(tensors)}
-    peaks: dict[str, list[NDArray[np.float32]]] = {name: [] for name in channel_axes}
-    means: dict[str, list[NDArray[np.float64]]] = {name: [] for name in channel_axes}
-    if not histograms:
-        return Statistics({}, {})
-    for done, values in enumerate(iterate_activations(model, frames, [*histograms]), start=1):
-        for name, array in values.items():
-            histograms[name].add(array)
-            if name in channel_axes:
-                rows = np.moveaxis(array, channel_axes[name], 0).reshape(
-                    array.shape[channel_axes[name]], -1
-                )  # [C, places]
-                peaks[name] = [np.abs(rows).max(axis=1, initial=0), *peaks[name]]
-                peaks[name] = [np.maximum.reduce(peaks[name])]
-                means[name].append(rows.mean(axis=1, dtype=np.float64))
-        progress("calibration", done, len(frames))
-    channels = {name: Channels(peaks[name][0], np.mean(means[name], axis=0)) for name in peaks}
-    return Statistics(histograms, channels)
+    channels: dict[str, _Running] = {name: _Running() for name in channel_axes}
+    chunks = tensor_chunks(model, [*histograms]) if histograms else []
+    done, total = 0, len(frames) * len(chunks)
+    for chunk in chunks:
+        for values in iterate_activations(model, frames, chunk):
+            for name, array in values.items():
+                histograms[name].add(array)
+                if name in channels:
+                    channels[name].add(np.moveaxis(array, channel_axes[name], 0))
+            done += 1
+            progress("calibration", done, total)
+    return Statistics(histograms, {name: one.channels() for name, one in channels.items()})
+
+
+class _Running:
+    """Extremes and means of channels over the frames so far."""
+
+    def __init__(self) -> None:
+        self._peaks: list[NDArray[np.float32]] = []
+        self._means: list[NDArray[np.float64]] = []
+
+    def add(self, values: NDArray[np.float32]) -> None:
+        """Take one frame [C, ...]."""
+        rows = values.reshape(len(values), -1)
+        self._peaks.append(np.abs(rows).max(axis=1))
+        self._means.append(rows.mean(axis=1, dtype=np.float64))
+
+    def channels(self) -> Channels:
+        return Channels(np.max(self._peaks, axis=0), np.mean(self._means, axis=0))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BINS: Final = 4096  # at least half of them lie below the largest magnitude
+_SMALLEST: Final = -100  # exponent of the limit
 
 
 class Histogram:
@@ -47,7 +48,8 @@ class Histogram:
         self.counts += np.bincount(bins, minlength=BINS)
 
     def _reach(self, absmax: float) -> None:
-        needed = 2.0 ** frexp(absmax)[1] if absmax else 0.0  # the power of two above absmax
+        # The power of two above absmax, not so small that float32 could not hold its inverse.
+        needed = 2.0 ** max(frexp(absmax)[1], _SMALLEST) if absmax else 0.0
         if needed <= self.limit:
             return
         if self.limit:

@@ -12,7 +12,7 @@ from export.progress import Progress, silent
 if TYPE_CHECKING:
     from export.int8.candidate import Candidate, Judge
 
-HEADROOM: Final = 0.8  # of each limit is aimed at: other frames and other runtimes drift further
+HEADROOM: Final = 0.7  # of each limit is aimed at: other frames and other runtimes drift further
 RANKING_FRAMES: Final = 24
 RANKING_WORK: Final = 2e12  # multiply-adds that the ranking may take, if that leaves some frames
 FEWEST_FRAMES: Final = 4

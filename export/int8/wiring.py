@@ -25,7 +25,8 @@ class Wiring:
         producer: The node that computes a tensor.
         readers: The nodes that read a tensor.
         constants: Initialisers by name.
-        shapes: Static shapes by tensor; a tensor with an unknown side has no entry.
+        shapes: Shapes by tensor, for a batch of one where the batch is free; a tensor with
+            another unknown side has no entry.
         inputs: Names of the graph's inputs.
         outputs: Names of the graph's outputs.
     """
@@ -45,7 +46,8 @@ class Wiring:
         self.shapes: dict[str, tuple[int, ...]] = {
             name: tuple(tensor.dims) for name, tensor in self.constants.items()
         }
-        for value in (*graph.value_info, *graph.input, *graph.output):
+        shaped = _one_picture(model)
+        for value in (*shaped.value_info, *shaped.input, *shaped.output):
             shape = tuple(int(side.dim_value) for side in value.type.tensor_type.shape.dim)
             if all(shape):
                 self.shapes[value.name] = shape
@@ -62,6 +64,18 @@ class Wiring:
     def activations(self, node: onnx.NodeProto) -> list[str]:
         """The inputs of a node that depend on the picture."""
         return [tensor for tensor in node.input if tensor and tensor not in self.constants]
+
+
+def _one_picture(model: onnx.ModelProto) -> onnx.GraphProto:
+    """The graph, or where its batch is free one with the shapes that a batch of one gives."""
+    if not any(value.type.tensor_type.shape.dim[0].dim_param for value in model.graph.input):
+        return model.graph
+    single = onnx.ModelProto()
+    single.CopyFrom(model)
+    del single.graph.value_info[:]
+    for value in (*single.graph.input, *single.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    return onnx.shape_inference.infer_shapes(single, data_prop=True).graph
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx
 import pytest
@@ -125,3 +127,15 @@ def test_work_is_counted() -> None:
     assert counts["n_q_product"] == 64 * 32 * 32
     assert counts["n_qk"] == counts["n_mixed"] == 64 * 64 * 32
     assert "n_stream1" not in counts
+
+
+@pytest.mark.parametrize("make", [residual_cnn, transformer])
+def test_a_free_batch_changes_nothing(make: Callable[[], onnx.ModelProto]) -> None:
+    model = make()
+    free = make()
+    for value in (*free.graph.input, *free.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    del free.graph.value_info[:]
+    free = onnx.shape_inference.infer_shapes(free)
+    assert place(Wiring(free)) == place(Wiring(model))
+    assert multiply_adds(Wiring(free)) == multiply_adds(Wiring(model))
