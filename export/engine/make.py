@@ -1,22 +1,20 @@
-"""Build an engine: from a bundle or a graph to a plan, out of the cache where it is there."""
+"""Make an engine of a bundle or a graph: out of the cache, or by a build."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import msgspec
-
-from export.engine.api import Toolkit
 from export.engine.cache import PlanCache
 from export.engine.entry import LOG, PLAN, load_engine, write_sidecar
-from export.engine.gpu import find_gpu
 from export.engine.graphs import choose_graph
 from export.engine.job import Job
 from export.engine.launch import run_build
+from export.engine.options import Options, check_options, frame_range
 from export.engine.plan import Built, Engine
 from export.engine.recipe import Recipe
 from export.engine.targets import Target, resolve_target
@@ -25,19 +23,6 @@ from sdk.bundle import Bundle
 from sdk.errors import UsageError
 
 _GRAPH = "network.onnx"
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What a build may be asked beside precision and target; see `build`."""
-
-    batch: tuple[int, ...] = (1,)
-    timing_cache: str | None = None
-    version_compatible: bool = False
-    strip: bool = False
-    hardware_compat: bool = False
-    plugins: tuple[str, ...] = ()
-    cache: bool = True
-    allow_w8a8: bool = False
 
 
 def build(
@@ -86,11 +71,11 @@ def build(
         version_compatible=version_compatible,
         strip=strip,
         hardware_compat=hardware_compat,
-        plugins=tuple(os.fspath(plugin) for plugin in plugins),
+        plugins=tuple(str(Path(plugin).absolute()) for plugin in plugins),
         cache=cache,
     )
     resolved = resolve_target(target)
-    graph = choose_graph(bundle, precision, _range(options.batch), resolved.toolkit.features)
+    graph = choose_graph(bundle, precision, frame_range(options.batch), resolved.toolkit.features)
     return build_graph(
         bundle.members[graph.file],
         name=bundle.manifest.id,
@@ -118,7 +103,7 @@ def build_graph(
 
     Args:
         graph: The ONNX file.
-        name: What to call it in the cache.
+        name: What to call it in the cache: letters, digits, `.`, `_` and `-`.
         precision: Its arithmetic, for the record: the graph decides.
         target: As in `build`, or what `resolve_target` has made of it.
         profile: Its profile, for the record.
@@ -130,8 +115,12 @@ def build_graph(
         FramescoreError: As in `build`.
     """
     options = options or Options()
+    if not re.fullmatch(r"\w[\w.-]{0,63}", name):
+        raise UsageError(
+            f"{name!r} cannot name an engine.", hint="Use letters, digits, '.', '_' and '-'."
+        )
     target = resolve_target(target) if isinstance(target, str) else target
-    _check_options(target.toolkit, options)
+    check_options(target.toolkit, options)
     recipe = _recipe(graph, name, precision, profile, target, dict(pictures or {}), options)
 
     def run(folder: Path) -> Built:
@@ -184,7 +173,7 @@ def _recipe(
         precision=precision,
         profile=profile,
         target=target.name,
-        batch=_range(options.batch),
+        batch=frame_range(options.batch),
         shapes=pictures,
         backend=target.toolkit.backend,
         version=target.toolkit.version,
@@ -196,52 +185,6 @@ def _recipe(
         hardware_compat=options.hardware_compat,
         plugins=tuple(_sha256(path) for path in options.plugins),
     )
-
-
-def _range(batch: tuple[int, ...]) -> tuple[int, int, int]:
-    """Smallest, usual and largest batch; of two, the larger is the usual one."""
-    ordered = tuple(sorted(set(batch)))
-    if not 1 <= len(ordered) <= 3 or ordered[0] < 1:
-        raise UsageError(
-            f"A batch of {', '.join(map(str, batch)) or 'nothing'} cannot be built.",
-            hint="Give one to three numbers from 1 on: smallest, usual, largest.",
-        )
-    usual = ordered[1] if len(ordered) == 3 else ordered[-1]
-    return ordered[0], usual, ordered[-1]
-
-
-def _check_options(toolkit: Toolkit, options: Options) -> None:
-    """Refuse what the backend would ignore or fail on late, with the reason.
-
-    What holds for TensorRT-RTX was tried with 1.7.1.
-    """
-    if not toolkit.features.plugins and options.plugins:
-        raise UsageError(
-            f"{toolkit.name} takes no plugins: its networks have no layer for them.",
-            hint="Use the native attention of the graph, or build with TensorRT.",
-        )
-    if not toolkit.features.ahead_of_time:
-        return
-    if options.strip and find_gpu() is None:
-        raise UsageError(
-            f"{toolkit.name} strips weights only where there is a GPU: it compiles for refitting "
-            "there, while other plans are built by the CPU.",
-            hint="Leave out --strip, or build on a machine with a GPU.",
-        )
-    refusals = {
-        "--timing-cache": (options.timing_cache, "it times no kernels when it builds"),
-        "--version-compatible": (
-            options.version_compatible,
-            "it has no lean runtime to put into the plan",
-        ),
-        "--hardware-compat": (
-            options.hardware_compat,
-            "its plans run on every capability they are built for; name them with --target",
-        ),
-    }
-    for option, (wanted, reason) in refusals.items():
-        if wanted:
-            raise UsageError(f"{option} means nothing to {toolkit.name}: {reason}.")
 
 
 def _sha256(path: str) -> str:

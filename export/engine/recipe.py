@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Final
 
 import msgspec
@@ -66,7 +67,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """sha256 over every field."""
-        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+        fields = json.dumps(msgspec.to_builtins(self), sort_keys=True)
+        return hashlib.sha256(fields.encode()).hexdigest()
 
     @property
     def entry(self) -> str:

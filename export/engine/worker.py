@@ -43,7 +43,9 @@ def main() -> None:
 
 def command() -> list[str]:
     """The command line that starts this process with the caller's own import path."""
-    start = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import main; main()"
+    start = (
+        f"import sys; sys.path[:] = {[*map(str, sys.path)]!r}; from {__name__} import main; main()"
+    )
     return [sys.executable, "-c", start]
 
 

@@ -153,6 +153,12 @@ def test_rtx_strips_only_with_a_gpu() -> None:
         build_graph(b"", name="t", precision="fp16", target="rtx", options=Options(strip=True))
 
 
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden"])
+def test_names_that_would_be_paths(name: str) -> None:
+    with pytest.raises(UsageError, match="cannot name an engine"):
+        build_graph(b"", name=name, precision="fp16", target="rtx")
+
+
 def test_quantised_activations_are_refused_on_rtx() -> None:
     graph = quantised(activations=True)
     with pytest.raises(BackendError, match="1 are quantised here, the first by 'input_q'"):

@@ -66,6 +66,7 @@ def status(pid: int) -> str:
         return ""
 
 
+@pytest.mark.slow
 def test_two_processes_build_once(cache: Path) -> None:
     processes = [start(DEFAULT_MODEL) for _ in range(2)]
     outputs = [process.communicate(timeout=120) for process in processes]
@@ -77,6 +78,7 @@ def test_two_processes_build_once(cache: Path) -> None:
     assert [path.name for path in cache.iterdir() if path.is_dir()] != []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["parsing", "building"])
 def test_a_killed_build_leaves_nothing_broken(cache: Path, stage: str) -> None:
     process = start(DEFAULT_MODEL)
