@@ -11,27 +11,37 @@ Calls are asynchronous: keep the arrays alive until the stream has passed.
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._device_array import DeviceArray, device_array, device_name
+from ._kernel_abi import (
+    CUDA_REFUSED,
+    FORMATS,
+    HALF_TYPES,
+    MATRICES,
+    ROW_TYPES,
+    VIEW_KINDS,
+    AttentionShape,
+    ChannelAttentionShape,
+    ChannelAttentionTensors,
+    DeviceFrame,
+    LayerNormShape,
+    LayerNormTensors,
+    ViewOutput,
+    default_path,
+    load,
+)
 from .errors import BackendError, FrameError, UsageError
 from .frames import ColorSpec, PixelFormat
 
 if TYPE_CHECKING:
     from .views import View
 
-LIBRARY = "libframescore_kernels.so"
-ENVIRONMENT = "FRAMESCORE_KERNELS"  # path of the library where it does not lie beside this file
 MAX_VIEWS = 8
 
-_FORMATS = ("bgr", "rgb", "gray", "bgra", "rgba", "nv12", "i420", "yuyv")  # as in preprocess.h
-_MATRICES = ("bt601", "bt709")
-_VIEW_KINDS = ("fragments", "resize", "crops")
-_HALF_TYPES = ("float16", "bfloat16")  # as in status.h
-_ROW_TYPES = ("float16", "bfloat16", "float32")  # as in layer_norm.h
+_CHANNELS = {"bgr": 3, "rgb": 3, "bgra": 4, "rgba": 4, "yuyv": 2}  # others have 1
 
 
 class Kernels:
@@ -46,7 +56,7 @@ class Kernels:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._library = _load(path or _default_path())
+        self._library = load(path or default_path())
         self._memory = int(self._library.framescore_memory())
 
     def gather_views(
@@ -78,11 +88,11 @@ class Kernels:
                 f"There are {len(views)} views and {len(outs)} outputs; allowed are 1 to "
                 f"{MAX_VIEWS} of each, and as many."
             )
-        targets = (_ViewOutput * len(views))()
+        targets = (ViewOutput * len(views))()
         for number, (view, out) in enumerate(zip(views, outs, strict=True)):
             array = self._packed(out, f"output of {view.spec}", view.shape, ("uint8",))
-            kind = _VIEW_KINDS.index(view.kind)
-            targets[number] = _ViewOutput(kind, view.rows, view.columns, view.size, array.pointer)
+            kind = VIEW_KINDS.index(view.kind)
+            targets[number] = ViewOutput(kind, view.rows, view.columns, view.size, array.pointer)
         self._call("gather_views", frame, targets, len(views), stream)
 
     def residual_layer_norm(
@@ -114,17 +124,17 @@ class Kernels:
             BackendError: CUDA refused.
         """
         given = self._array(rows, "rows")
-        if given.dtype not in _ROW_TYPES or not given.shape:
+        if given.dtype not in ROW_TYPES or not given.shape:
             raise FrameError(
                 f"Rows are {given.dtype} {list(given.shape)}; allowed are arrays of "
-                f"{', '.join(_ROW_TYPES)} with an axis."
+                f"{', '.join(ROW_TYPES)} with an axis."
             )
         width, dtype = given.shape[-1], (given.dtype,)
 
         def pointer(array: object | None, what: str, shape: tuple[int, ...]) -> int | None:
             return None if array is None else self._packed(array, what, shape, dtype).pointer
 
-        tensors = _LayerNormTensors(
+        tensors = LayerNormTensors(
             pointer(rows, "rows", given.shape),
             pointer(residual, "residual", given.shape),
             pointer(gamma, "gamma", (width,)),
@@ -133,7 +143,7 @@ class Kernels:
             pointer(out, "out", given.shape),
         )
         count = _product(given.shape[:-1])
-        shape = _LayerNormShape(count, width, _ROW_TYPES.index(given.dtype), epsilon)
+        shape = LayerNormShape(count, width, ROW_TYPES.index(given.dtype), epsilon)
         self._call("residual_layer_norm", shape, tensors, stream)
 
     def attention(
@@ -169,17 +179,100 @@ class Kernels:
                 "heads, head_dim]."
             )
         batch, tokens, _, heads, head_dim = given.shape
-        halves = tuple(name for name in _HALF_TYPES if name == given.dtype) or _HALF_TYPES
+        halves = _halves(given)
         packed = self._packed(qkv, "qkv", given.shape, halves)
         target = self._packed(out, "out", (batch, tokens, heads, head_dim), halves)
         bias_at, bias_stride = self._rows(bias, "bias", (heads, tokens), halves)
         mask_at, mask_stride = self._rows(mask, "mask", (batch,), ("uint8",))
-        shape = _AttentionShape(
-            _HALF_TYPES.index(packed.dtype), batch, tokens, heads, head_dim,
+        shape = AttentionShape(
+            HALF_TYPES.index(packed.dtype), batch, tokens, heads, head_dim,
             head_dim**-0.5 if scale is None else scale, bias_stride, mask_stride,
         )  # fmt: skip
         pointers = [ctypes.c_void_p(p) for p in (packed.pointer, bias_at, mask_at, target.pointer)]
         self._call("attention", shape, *pointers, tile, stream)
+
+    def channel_attention(
+        self,
+        qkv: object,
+        out: object,
+        positions: int,
+        *,
+        gamma: object | None = None,
+        beta: object | None = None,
+        residual: object | None = None,
+        epsilon: float = 1e-5,
+        tile: int = 0,
+        workspace: object | None = None,
+        stream: int = 0,
+    ) -> None:
+        """Attention among channels, normalised and added to the residual, in one launch.
+
+        As `framescore/kernels/channel_attention.h` has it, with q, k and v in one tensor.
+
+        Args:
+            qkv: [batch, channels, 3, stride] float16 or bfloat16, packed; stride a multiple of 8.
+            out: [batch, channels, stride] of the same type, packed; stride even.
+            positions: 196 or 49; what lies behind them in a row is padding.
+            gamma: [positions] float32; None: neither normalised nor added.
+            beta: [positions] float32, with gamma.
+            residual: As `out`; may be `out` itself.
+            epsilon: Of the normalisation.
+            tile: Number of a `ChannelTile`; 0 chooses by device and shape.
+            workspace: uint8 of at least `channel_workspace` bytes: the linearised form is launched.
+            stream: CUDA stream.
+
+        Raises:
+            FrameError: Arrays that do not fit each other, or of another type or place.
+            BackendError: A size or tile that the kernels do not have, or CUDA refused.
+        """
+        shape, packed = self._channel_shape(qkv, positions)
+        batch, channels, _, stride = packed.shape
+        dtype, lead = (packed.dtype,), (batch, channels)
+        target, shape.out_stride = self._rows(out, "out", lead, dtype)
+        added, shape.residual_stride = self._rows(residual, "residual", lead, dtype)
+        shape.epsilon = epsilon
+        scales = [self._rows(a, n, (), ("float32",)) for a, n in ((gamma, "gamma"), (beta, "beta"))]
+        if any(pointer and length != positions for pointer, length in scales):
+            raise FrameError(f"Gamma and beta must have {positions} elements, one a position.")
+        starts = [packed.pointer + i * stride * 2 for i in range(3)]
+        tensors = ChannelAttentionTensors(*starts, scales[0][0], scales[1][0], added, target)
+        if workspace is None:
+            self._call("channel_attention", shape, tensors, tile, stream)
+            return
+        memory, length = self._rows(workspace, "workspace", (), ("uint8",))
+        if length < (needed := self.channel_workspace(qkv, positions)):
+            raise FrameError(f"The workspace has {length} bytes; it must have {needed}.")
+        pointer = ctypes.c_void_p(memory)
+        self._call("linear_channel_attention", shape, tensors, pointer, stream)
+
+    def channel_workspace(self, qkv: object, positions: int) -> int:
+        """Bytes that the linearised channel attention works in.
+
+        Args:
+            qkv: As `channel_attention` takes it.
+            positions: 196 or 49.
+
+        Returns:
+            The length of a uint8 array.
+        """
+        shape, _ = self._channel_shape(qkv, positions)
+        ask = self._library.framescore_linear_channel_attention_workspace
+        ask.restype = ctypes.c_size_t
+        return int(ask(ctypes.byref(shape)))
+
+    def _channel_shape(
+        self, qkv: object, positions: int
+    ) -> tuple[ChannelAttentionShape, DeviceArray]:
+        given = self._array(qkv, "qkv")
+        if len(given.shape) != 4 or given.shape[2] != 3:
+            raise FrameError(
+                f"The qkv is {given.dtype} {list(given.shape)}; it must be [batch, channels, 3, "
+                "stride]."
+            )
+        packed = self._packed(qkv, "qkv", given.shape, _halves(given))
+        batch, channels, _, stride = given.shape
+        number = HALF_TYPES.index(packed.dtype)
+        return ChannelAttentionShape(number, batch, channels, positions, 3 * stride), packed
 
     def _rows(
         self, array: object | None, what: str, leading: tuple[int, ...], dtypes: tuple[str, ...]
@@ -222,89 +315,17 @@ class Kernels:
     def _refusal(self, name: str, status: int) -> BackendError:
         words = self._library.framescore_describe_status(status).decode()
         cuda = self._library.framescore_take_cuda_error().decode()
-        detail = f": {cuda}" if status in _OF_CUDA and cuda else ""
+        detail = f": {cuda}" if status in CUDA_REFUSED and cuda else ""
         return BackendError(
             f"Kernel {name} was not launched: {words}{detail}.",
             hint="The kernels need an NVIDIA GPU of compute capability 8.0 or newer and its "
             "driver; framescore doctor says what this machine has."
-            if status in _OF_CUDA
+            if status in CUDA_REFUSED
             else "",
         )
 
 
-_OF_CUDA = (6, 7)  # kNoKernelImage, kLaunchFailed of status.h
-
-
-class _DeviceFrame(ctypes.Structure):
-    _fields_ = (
-        ("format", ctypes.c_int32),
-        ("width", ctypes.c_int32),
-        ("height", ctypes.c_int32),
-        ("matrix", ctypes.c_int32),
-        ("full_range", ctypes.c_int32),
-        ("plane", ctypes.c_void_p * 3),
-        ("stride", ctypes.c_int64 * 3),
-    )
-
-
-class _ViewOutput(ctypes.Structure):
-    _fields_ = (
-        ("kind", ctypes.c_int32),
-        ("rows", ctypes.c_int32),
-        ("columns", ctypes.c_int32),
-        ("size", ctypes.c_int32),
-        ("out", ctypes.c_void_p),
-    )
-
-
-class _AttentionShape(ctypes.Structure):
-    _fields_ = (
-        ("type", ctypes.c_int32),
-        ("batch", ctypes.c_int32),
-        ("tokens", ctypes.c_int32),
-        ("heads", ctypes.c_int32),
-        ("head_dim", ctypes.c_int32),
-        ("scale", ctypes.c_float),
-        ("bias_stride", ctypes.c_int32),
-        ("mask_stride", ctypes.c_int32),
-    )
-
-
-class _LayerNormShape(ctypes.Structure):
-    _fields_ = (
-        ("rows", ctypes.c_int32),
-        ("width", ctypes.c_int32),
-        ("type", ctypes.c_int32),
-        ("epsilon", ctypes.c_float),
-    )
-
-
-class _LayerNormTensors(ctypes.Structure):
-    _fields_ = tuple(
-        (name, ctypes.c_void_p) for name in ("input", "residual", "gamma", "beta", "sum", "output")
-    )
-
-
-def _default_path() -> Path:
-    named = os.environ.get(ENVIRONMENT)
-    return Path(named) if named else Path(__file__).parent / LIBRARY
-
-
-def _load(path: Path) -> ctypes.CDLL:
-    try:
-        library = ctypes.CDLL(str(path))
-        library.framescore_describe_status.restype = ctypes.c_char_p
-        library.framescore_take_cuda_error.restype = ctypes.c_char_p
-    except (OSError, AttributeError) as error:
-        raise BackendError(
-            f"The CUDA kernels cannot be loaded: {error}.",
-            hint="Build them: cmake -B build -DFRAMESCORE_CUDA=ON && cmake --build build, then set "
-            f"{ENVIRONMENT}=build/kernels/{LIBRARY}.",
-        ) from error
-    return library
-
-
-def _frame(data: DeviceArray, pixel_format: PixelFormat, color: ColorSpec) -> _DeviceFrame:
+def _frame(data: DeviceArray, pixel_format: PixelFormat, color: ColorSpec) -> DeviceFrame:
     """The planes of an array that is shaped like `Frame.data`."""
     axes = 3 if pixel_format.value in _CHANNELS else 2
     channels = _CHANNELS.get(pixel_format.value, 1)
@@ -317,8 +338,8 @@ def _frame(data: DeviceArray, pixel_format: PixelFormat, color: ColorSpec) -> _D
             f"{f', {channels} samples a pixel' if axes == 3 else ''} and packed pixels of uint8."
         )
     rows, width = data.shape[:2]
-    frame = _DeviceFrame(
-        _FORMATS.index(pixel_format.value), width, rows, _MATRICES.index(color.matrix),
+    frame = DeviceFrame(
+        FORMATS.index(pixel_format.value), width, rows, MATRICES.index(color.matrix),
         int(color.full_range),
     )  # fmt: skip
     frame.plane[0], frame.stride[0] = data.pointer, data.strides[0]
@@ -327,7 +348,7 @@ def _frame(data: DeviceArray, pixel_format: PixelFormat, color: ColorSpec) -> _D
     return frame
 
 
-def _add_chroma(frame: _DeviceFrame, data: DeviceArray, pixel_format: PixelFormat) -> None:
+def _add_chroma(frame: DeviceFrame, data: DeviceArray, pixel_format: PixelFormat) -> None:
     rows, pitch = data.shape[0], data.strides[0]
     if rows % 3 or (pixel_format is PixelFormat.I420 and not data.is_packed):
         raise FrameError(
@@ -342,11 +363,13 @@ def _add_chroma(frame: _DeviceFrame, data: DeviceArray, pixel_format: PixelForma
         frame.plane[2] = frame.plane[1] + frame.height // 2 * (frame.width // 2)
 
 
-_CHANNELS = {"bgr": 3, "rgb": 3, "bgra": 4, "rgba": 4, "yuyv": 2}
-
-
 def _product(lengths: Sequence[int]) -> int:
     product = 1
     for length in lengths:
         product *= length
     return product
+
+
+def _halves(given: DeviceArray) -> tuple[str, ...]:
+    """The type all tensors of a call must have: that of the first, if it is a half type."""
+    return (given.dtype,) if given.dtype in HALF_TYPES else HALF_TYPES

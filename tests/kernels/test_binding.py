@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from sdk._device_array import CUDA, HOST, device_array
-from sdk._kernels import ENVIRONMENT, Kernels
+from sdk._kernel_abi import ENVIRONMENT
+from sdk._kernels import Kernels
 from sdk.errors import BackendError, FrameError
 from sdk.frames import ColorSpec, PixelFormat
 from sdk.views import View
