@@ -33,8 +33,8 @@ from export.engine.timing import load_timings, save_timings
 from sdk.errors import BackendError
 
 _HINTS: Final = {
-    r"FP32 GEMM is not supported": "Turing computes matrix products of FP16 only: "
-    "build with --precision fp16, or for sm_80 and later.",
+    r"FP32 GEMM is not supported": "On Turing TensorRT-RTX multiplies FP16 matrices only, and this "
+    "graph has others, such as a head kept in FP32: build for sm_80 and later.",
     r"dedicated kernel": "Build the compat profile, whose attention consists of plain products.",
     r"CUDA driver version|no CUDA-capable device": "This build needs a GPU with a recent driver.",
     r"[Oo]ut of memory|OutOfMemory": "Close what else uses the GPU, or build for a smaller batch.",
