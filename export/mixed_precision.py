@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 import onnx
 import onnx.version_converter
 
-from export.activations import measure_ranges
+from export.activations import ActivationRange, measure_ranges
 from export.int8.wiring import Wiring
 from export.int8.work import multiply_adds
+from export.precision.cancellation import keep_by_cancellation, keep_by_deviation
 from export.precision.formats import Format, find_format, opset_of
 from export.precision.ranges import Overflow, keep_by_constants, keep_by_range
 from export.precision.regions import join_regions
@@ -39,6 +40,7 @@ __all__ = [
     "to_low_precision",
 ]
 
+JOINED: Final = "between fp32 nodes: casts would cost more"
 MAX_ESCAPED: Final = 0.1
 """Share of the multiply-adds that may be float32 for their range; above, bf16 is the better way."""
 
@@ -55,7 +57,7 @@ class LowPrecision:
         casts: How many Cast nodes there are, those of the uint8 inputs among them.
         share_of_nodes: Share of the float nodes that are of the short format.
         share_of_work: Share of the multiply-adds that are.
-        escaped: Share of the multiply-adds that are float32 because of the numbers on the frames.
+        escaped: Share of the multiply-adds that are float32 because of their range alone.
     """
 
     model: onnx.ModelProto
@@ -84,10 +86,10 @@ def to_low_precision(
     """Write a strongly typed graph of fp16 or bf16, with float32 where it is needed.
 
     What stays float32: what a quality network needs (`export.precision.rules`), what the numbers on
-    the frames need (`export.precision.ranges`), and what lies between and isn't worth its casts
-    (`export.precision.regions`). Layer norms are short: the graph says that their statistics are
-    float32 (`stash_type`). Q/DQ graphs keep their int8; scales become short where they keep their
-    bits.
+    the frames need (`export.precision.ranges`, `export.precision.cancellation`), and what lies
+    between and isn't worth its casts (`export.precision.regions`). Layer norms are short: the graph
+    says that their statistics are float32 (`stash_type`). Q/DQ graphs keep their int8; scales
+    become short where they keep their bits.
 
     Args:
         model: A canonical graph: float32 weights, uint8 inputs, named nodes; it is not changed.
@@ -106,33 +108,32 @@ def to_low_precision(
     graph = TypedGraph(_raised(model, form), form)
     _check(graph, frames, keep)
     ranges = measure_ranges(model, frames, progress=progress)
-    for name in sorted(graph.outputs):
-        if name in ranges and not ranges[name].finite:
-            raise UsageError(
-                f"The graph's output {name} is NaN or infinite on these frames, in fp32 too.",
-                hint="export.mixed_precision.find_nonfinite names the layer where it begins.",
-            )
+    _check_outputs(graph, ranges)
     by_range, overflows = keep_by_range(graph, ranges)
-    data = {**by_range, **keep_by_constants(graph)}
-    reasons = {**keep_by_rule(graph), **data, **dict.fromkeys(keep, "as asked")}
+    outside = {**by_range, **keep_by_constants(graph)}
+    reasons = {
+        **keep_by_rule(graph),
+        **keep_by_cancellation(graph, ranges),
+        **keep_by_deviation(graph, model, frames),
+        **outside,
+        **dict.fromkeys(keep, "as asked"),
+    }
     full = join_regions(graph, reasons)
     typed = _finish(write_typed(graph, full))
-    kept = {
-        name: reasons.get(name, "between fp32 nodes: casts would cost more")
-        for name in graph.nodes
-        if name in full
-    }
     work = multiply_adds(Wiring(graph.sized))
-    everything = max(1, sum(work.values()))
+
+    def share(nodes: Collection[str]) -> float:
+        return sum(work.get(name, 0) for name in nodes) / max(1, sum(work.values()))
+
     return LowPrecision(
         model=typed,
         precision=precision,
-        kept=kept,
+        kept={name: reasons.get(name, JOINED) for name in graph.nodes if name in full},
         overflows=overflows,
         casts=sum(node.op_type == "Cast" for node in typed.graph.node),
         share_of_nodes=1 - len(full) / len(graph.nodes),
-        share_of_work=1 - sum(work.get(name, 0) for name in full) / everything,
-        escaped=sum(work.get(name, 0) for name in data) / everything,
+        share_of_work=1 - share(full),
+        escaped=share(outside),
     )
 
 
@@ -154,6 +155,15 @@ def _check(graph: TypedGraph, frames: Sequence[Inputs], keep: Collection[str]) -
     unknown = sorted(set(keep) - graph.nodes.keys())
     if unknown:
         raise UsageError(f"The graph has no float node {', '.join(unknown)} to keep in fp32.")
+
+
+def _check_outputs(graph: TypedGraph, ranges: Mapping[str, ActivationRange]) -> None:
+    for name in sorted(graph.outputs & ranges.keys()):
+        if not ranges[name].finite:
+            raise UsageError(
+                f"The graph's output {name} is NaN or infinite on these frames, in fp32 too.",
+                hint="export.mixed_precision.find_nonfinite names the layer where it begins.",
+            )
 
 
 def _finish(model: onnx.ModelProto) -> onnx.ModelProto:
