@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from export.cli import export_options as export_opt
 from export.cli import verify_options as opt
 from sdk.cli.exits import EXIT_FAILURE, EXIT_OK, exits_cleanly, say
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from export.drift import Tolerance
     from export.frame_set import FrameSet
+    from export.original import Original
     from export.progress import Progress
     from export.verify import VerifyReport
     from export.verify.bisect import Bisection
@@ -38,6 +40,15 @@ def verify(
     bundle: opt.BundleFile,
     precision: opt.Precisions = None,
     backend: opt.Backends = None,
+    original: opt.Original = None,
+    torch: export_opt.Torch = None,
+    onnx: export_opt.Onnx = None,
+    weights: export_opt.Weights = None,
+    mean: export_opt.Mean = None,
+    std: export_opt.Std = None,
+    bgr: export_opt.Bgr = False,
+    output_range: export_opt.OutputRange = None,
+    score: export_opt.Score = None,
     frames: opt.Frames = None,
     count: opt.Count = None,
     labels: opt.Labels = None,
@@ -53,7 +64,8 @@ def verify(
 ) -> int:
     """Compare the scores of every precision on every backend with those of the original.
 
-    Differences are in points of 100. The original is the bundle's own FP32 graph.
+    Differences are in points of 100. The original is the bundle's own FP32 graph, or the model
+    that --original, --torch or --onnx names, said as for its export.
 
     Exit status: 0 all within their limits, 1 not, or something failed, 2 usage.
     """
@@ -67,6 +79,8 @@ def verify(
         max_abs=max_drift, p99_abs=p99_drift, mean_abs=mean_drift, srocc_drop=srocc_drop
     )
     opinions = None if labels is None else _read_labels(labels, frames)
+    image = {"mean": mean, "std": std, "bgr": bgr, "output_range": output_range, "output": score}
+    origin = _original(loaded, original, torch, onnx, weights, image)
     with show_stages() as progress:
         chosen = _collect(loaded, frames, count, opinions, progress)
         report = verify_bundle(
@@ -75,10 +89,15 @@ def verify(
             precisions=precision,
             frames=chosen,
             labels=None if opinions is None else _match(opinions, chosen),
+            original=origin,
             tolerances=limits,
             progress=progress,
         )
-        found = bisect_worst(loaded, report, chosen, progress=progress) if bisect else None
+        found = (
+            bisect_worst(loaded, report, chosen, original=origin, progress=progress)
+            if bisect
+            else None
+        )
         timed = _time(loaded, report, progress) if time else []
         saved = [] if worst is None else save_worst_frames(report, chosen, worst)
     if len(loaded.graphs()) == 1:
@@ -97,6 +116,35 @@ def _limits(**given: float | None) -> Mapping[str, Tolerance]:
 
     changed = {name: value for name, value in given.items() if value is not None}
     return {name: dataclasses.replace(t, **changed) for name, t in TOLERANCES.items()}
+
+
+def _original(
+    bundle: Bundle,
+    name: str | None,
+    torch: str | None,
+    onnx: Path | None,
+    weights: Path | None,
+    image: dict[str, Any],
+) -> Original | None:
+    """The model to compare with, if one was named."""
+    from export.wish import Wish, parse_range, parse_triple
+    from sdk.errors import UsageError
+
+    said = {key: value for key, value in image.items() if value not in (None, False)}
+    if name is None and torch is None and onnx is None:
+        if said or weights is not None:
+            raise UsageError(
+                "Weights and conventions are of a model to compare with, and none is named.",
+                hint="Name it with --original, --torch or --onnx.",
+            )
+        return None
+    for key in {"mean", "std"} & said.keys():
+        said[key] = parse_triple(said[key], f"--{key}")
+    if "output_range" in said:
+        said["output_range"] = parse_range(said["output_range"])
+    from export.verify.origin import find_original
+
+    return find_original(bundle, Wish(name, torch, onnx, weights, image=said))
 
 
 def _read_labels(path: Path, frames: Path | None) -> Mapping[str, float]:

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 _WHAT: Final = "What to verify"
+_ORIGINAL: Final = "Which model"  # the panel of the options shared with export
 _FRAMES: Final = "Frames"
 _LIMITS: Final = "Limits, for every precision verified"
 _OUTPUT: Final = "Output"
@@ -34,6 +35,17 @@ Backends = Annotated[
         "repeated.",
         show_default="all that are installed",
         rich_help_panel=_WHAT,
+    ),
+]
+Original = Annotated[
+    str | None,
+    typer.Option(
+        "--original",
+        metavar="NAME",
+        help="Compare with this model (glint-edge, glintiqa, qfm-iqm) and its --weights; others "
+        "with --torch or --onnx.",
+        show_default="the bundle's FP32 graph",
+        rich_help_panel=_ORIGINAL,
     ),
 ]
 Frames = Annotated[

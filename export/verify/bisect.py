@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 import onnx
 
+from export.half_weights import restore_half
 from export.progress import Progress, silent
 from export.verify.candidates import Candidate
 from export.verify.diagnosis import describe
-from export.verify.layers import Forms, LayerError
+from export.verify.layers import Forms, LayerError, align_names
 from export.verify.report import Outcome, VerifyReport, WorstFrame
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def bisect_worst(
     other = onnx.load_model_from_string(bundle.members[graph.file])
     if graph.precision == "fp32" and original is not None:
         reference, name = original.graph(graph.profile), original.name
+        other = align_names(reference, restore_half(other))
     else:
         reference, name = _fp32_of(bundle, graph.profile), "the FP32 graph"
     finding = find_first_divergence(reference, other, graph.precision, inputs, progress=progress)

@@ -80,10 +80,10 @@ class Forms:
         self.reference = reference
         self.other = emulate(other)
         self.frame = frame
-        self.kinds = _kinds(other)
+        self.kinds = {name: kind for name, (kind, _) in _types(other).items()}
         self._known: dict[str, NDArray[Any]] = {}
-        computed = _from_inputs(self.other)
-        self.shared = [name for name in _floats(reference) if name in computed]
+        computed, mine, its = _from_inputs(self.other), _types(reference), _types(self.other)
+        self.shared = [x for x in _floats(reference) if x in computed and mine[x] == its.get(x)]
         if set(self.shared) <= {output.name for output in reference.graph.output}:
             raise UsageError(
                 "The graphs share no tensor between input and score, so layers cannot be compared.",
@@ -166,6 +166,39 @@ class Forms:
         if form is None:
             return value
         return np.clip(round_to(value, form), -form.largest, form.largest)
+
+
+def align_names(reference: onnx.ModelProto, other: onnx.ModelProto) -> onnx.ModelProto:
+    """Give the tensors of a graph the names of another export of the same network.
+
+    Exporters number tensors, each version in its own way, so equal names may mean different things.
+
+    Args:
+        reference: Whose names are taken.
+        other: The graph to rename, weights in FP32; it is not changed.
+
+    Returns:
+        `other` with the reference's names if both are the same operators in the same order;
+        otherwise as it is.
+    """
+    nodes = [(node.op_type, len(node.output)) for node in reference.graph.node]
+    if nodes != [(node.op_type, len(node.output)) for node in other.graph.node]:
+        return other
+    names = {
+        name: wanted.output[place]
+        for wanted, node in zip(reference.graph.node, other.graph.node, strict=True)
+        for place, name in enumerate(node.output)
+    }
+    names |= {tensor.name: f"{tensor.name}__weight" for tensor in other.graph.initializer}
+    renamed = onnx.ModelProto()
+    renamed.CopyFrom(other)
+    del renamed.graph.value_info[:]
+    for tensor in renamed.graph.initializer:
+        tensor.name = names[tensor.name]
+    for node in renamed.graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+    return renamed
 
 
 def relative_error(reference: NDArray[Any], found: NDArray[Any]) -> float:
@@ -252,7 +285,13 @@ def _from_inputs(model: onnx.ModelProto) -> set[str]:
     return moving
 
 
-def _kinds(model: onnx.ModelProto) -> dict[str, int]:
+def _types(model: onnx.ModelProto) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """ONNX type and sides of what a graph computes, by tensor."""
     graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    values = (*graph.value_info, *graph.output)
-    return {value.name: value.type.tensor_type.elem_type for value in values}
+    return {
+        value.name: (
+            value.type.tensor_type.elem_type,
+            tuple(side.dim_value for side in value.type.tensor_type.shape.dim),
+        )
+        for value in (*graph.value_info, *graph.output)
+    }
