@@ -81,6 +81,11 @@ def grant(wish: Wish) -> Granted:
     if wish.onnx is not None:
         return _grant_onnx(wish, wish.onnx)
     builder = wish.torch or builder_of(wish.name or "")
+    if wish.name and wish.weights is None:
+        raise UsageError(
+            f"{wish.name} needs weights: without them its scores are random.",
+            hint=f"Give them with --weights FILE; for a trial with random ones: --torch {builder}",
+        )
     module, _ = find_builder(builder)
     return _grant_torch(wish, builder, declared_by(module))
 

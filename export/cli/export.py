@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
+MIN_SPREAD: Final = 0.5
+"""Points; a model that tells a clean picture from a ruined one spreads its scores more widely."""
+
 GOLDEN_BYTES: Final = 48 * 2**20
 """The golden frames of a bundle take no more than this; large views keep fewer of them."""
 
@@ -89,9 +92,7 @@ def export(
         "accept_drift": accept_drift,
     }
     members = {path.name: _read(path) for path in include or ()}
-    path, bundle = _export(wish, recipe, output, members, frames)
-    _print_summary(bundle)
-    typer.echo(path)
+    typer.echo(_export(wish, recipe, output, members, frames))
     return EXIT_OK
 
 
@@ -101,7 +102,7 @@ def _export(
     output: Path | None,
     members: Mapping[str, bytes],
     frames: Path | None,
-) -> tuple[Path, Bundle]:
+) -> Path:
     from export.build import Recipe, build_bundle
     from export.cli.progress import show_stages
     from export.variants import check_precisions
@@ -113,8 +114,6 @@ def _export(
     with show_stages() as progress:
         progress("load the model", 0, 0)
         granted = grant(wish)
-        for note in granted.notes:
-            say(f"note: {note}")
         path = output or Path(f"{granted.description.id}{SUFFIX}")
         judged = _frames(granted.original, frames, progress) if others else None
         bundle = build_bundle(
@@ -127,7 +126,11 @@ def _export(
             members=members,
             progress=progress,
         )
-    return path, bundle
+    _print_summary(bundle)
+    for note in granted.notes:
+        say(f"note: {note}")
+    _doubt_scores(bundle)
+    return path
 
 
 def _frames(original: Original, folder: Path | None, progress: Progress) -> FrameSet:
@@ -159,14 +162,33 @@ def _read(path: Path) -> bytes:
 
 def _print_summary(bundle: Bundle) -> None:
     """Print what the bundle holds on standard error."""
-    from sdk.sinks.table import make_table, render
+    from rich.table import Table
 
-    table = make_table("", "")
-    table.show_header = False
+    from sdk.sinks.table import render
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for fact, value in _facts(bundle).items():
         table.add_row(fact, value)
     if sys.stderr is not None:
-        sys.stderr.write(render([table], sys.stderr).strip("\n") + "\n")
+        sys.stderr.write(render([table], sys.stderr))
+
+
+def _doubt_scores(bundle: Bundle) -> None:
+    """Say so where the golden scores look as if weights or output range were wrong."""
+    scores = bundle.golden.score
+    ends = int(((scores <= 0) | (scores >= 100)).sum())
+    if 2 * ends > len(scores):
+        say(
+            f"warning: {ends} of {len(scores)} golden frames score 0 or 100.",
+            "Does --output-range say the network's number for the worst and the best picture?",
+        )
+    elif scores.max() - scores.min() < MIN_SPREAD:
+        say(
+            f"warning: all golden frames, clean and ruined ones, score {scores.mean():.4g}.",
+            "Are the weights trained ones, and the mean and deviation those of the training?",
+        )
 
 
 def _facts(bundle: Bundle) -> dict[str, str]:
@@ -182,16 +204,24 @@ def _facts(bundle: Bundle) -> dict[str, str]:
         "model": f"{bundle.model_id}, version {manifest.version}, licence {manifest.licence}",
         "input": ", ".join(view.spec for view in manifest.views),
         "output": ", ".join(manifest.outputs),
-        "parameters": f"{summary.parameters / 1e6:.2f} M",
-        "work": f"{summary.gmacs:.2f} GMAC a frame",
+        "parameters": _short(summary.parameters, ""),
+        "work": f"{_short(summary.macs, 'MAC')} a frame",
         "nodes": _nodes(summary),
         "graphs": ", ".join(
             f"{graph.precision} {graph.profile} (opset {graph.opset}, "
-            f"{len(bundle.members[graph.file]) / 1e6:.1f} MB)"
+            f"{_short(len(bundle.members[graph.file]), 'B')})"
             for graph in bundle.graphs()
         ),
         "max |Δ| to original": f"{drift:.2g} points over {len(bundle.golden.score)} frames",
     }
+
+
+def _short(number: int, unit: str) -> str:
+    """Three digits with a prefix: 5.49 M, 1.72 GMAC."""
+    for power, prefix in ((9, "G"), (6, "M"), (3, "k")):
+        if number >= 10**power:
+            return f"{number / 10**power:.3g} {prefix}{unit}"
+    return f"{number} {unit}".rstrip()
 
 
 def _nodes(summary: Summary) -> str:

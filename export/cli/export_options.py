@@ -23,7 +23,7 @@ class Profile(str, Enum):
 
 Name = Annotated[
     str | None,
-    typer.Argument(metavar="[NAME]", help="glint-edge, glintiqa or qfm-iqm.", show_default=False),
+    typer.Argument(metavar="NAME", help="glint-edge, glintiqa or qfm-iqm.", show_default=False),
 ]
 Torch = Annotated[
     str | None,
