@@ -64,7 +64,7 @@ def _judgement(variant: Variant) -> dict[str, Any]:
     return {
         "accepted": not variant.refusals,
         "outside_tolerance": list(variant.refusals),
-        "measured_on": "onnxruntime, one thread",
+        "measured_on": "onnxruntime, one thread, every tensor rounded to its type",
         "drift": asdict(variant.drift),
         **variant.facts,
     }

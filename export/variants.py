@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from export.drift import TOLERANCES, Drift, Tolerance, measure_drift, violations
 from export.half_weights import store_half
 from export.progress import Progress, silent
-from export.reference import run_scores
+from export.verify.typed import TypedBackend
 from sdk.errors import BundleError, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ class Variant:
     Attributes:
         precision: As `sdk.manifest.GRAPH_PRECISIONS` names it.
         graph: The typed graph, as it goes into the bundle.
-        drift: Of its scores on ONNX Runtime from the original's, over the gate frames.
+        drift: Of its scores from the original's over the gate frames, in the arithmetic that its
+            types say: CPU runtimes skip roundings of fp16, and saturate where they lack VNNI.
         refusals: Where the drift is outside the tolerance, in words; empty if nowhere.
         facts: What the certificate says besides.
     """
@@ -148,7 +149,8 @@ class _Maker:
     def _measured(self, name: str, graph: onnx.ModelProto, facts: Mapping[str, Any]) -> Variant:
         self.progress(f"score in {name}", 0, 0)
         stored = store_half(graph)
-        scores = run_scores(stored.SerializeToString(deterministic=True), self.gate.inputs)
+        backend = TypedBackend(stored.SerializeToString(deterministic=True), name)
+        scores = [backend.infer(inputs)["score"].item() for inputs in self.gate.inputs]
         drift = measure_drift(self.reference, scores, groups=self.gate.groups)
         refusals = tuple(violations(drift, self.tolerances[name]))
         return Variant(name, stored, drift, refusals, facts)
