@@ -10,6 +10,9 @@ VENV ?= .venv
 #   make test TORCH="torch==2.13.0 --extra-index-url https://download.pytorch.org/whl/cpu"
 TORCH ?= torch==2.13.0
 
+# TensorRT's Python API of JetPack 6 and of the last 10.x: its tests read the names out of them.
+OLD_BINDINGS := 10.3.0 10.16.1.11
+
 # Python sources are used where they lie; a change of these needs the module built again.
 NATIVE := pyproject.toml CMakeLists.txt $(wildcard cmake/*.cmake cpp/CMakeLists.txt \
 	cpp/include/framescore/*.h cpp/src/*.h cpp/src/*.cpp cpp/bindings/*.cpp kernels/CMakeLists.txt)
@@ -44,6 +47,10 @@ $(VENV)/.installed-demo: $(NATIVE) | $(VENV)/bin/python
 
 $(VENV)/.installed-test: $(NATIVE) | $(VENV)/bin/python
 	$(PIP_INSTALL) --editable '.[test,export,train,report,onnxruntime]' $(TORCH)
+	@for version in $(OLD_BINDINGS); do \
+	  $(VENV)/bin/python -m pip download --quiet --disable-pip-version-check --no-deps \
+	    --dest build/bindings tensorrt-cu12-bindings==$$version || \
+	    echo "note: tests of TensorRT $$version's API will be skipped"; done
 	touch $@ $(VENV)/.installed-demo
 
 $(VENV)/bin/python:
