@@ -113,8 +113,9 @@ def test_every_profile_runs_everywhere(small: tuple[onnx.ModelProto, list[Inputs
         np.array(scores(low.model, shown)), run_scores(data, shown), openvino_scores(data, shown)
     ):  # fmt: skip
         np.testing.assert_allclose(found, reference, atol=0.5)
-    _, layers = rtx_plan(data)
+    plan, layers = rtx_plan(data)
     assert layers["CONVOLUTION", "HALF"] == 2
+    assert b"_gemm_mha" in plan  # one kernel of attention, the casts around its softmax included
     found = kinds(low.model)
     assert [found[name] for name in (*VIEWS, *OUTPUTS)] == ["UINT8"] * 2 + ["FLOAT"] * 4
     norms = [node for node in low.model.graph.node if node.op_type == "LayerNormalization"]
