@@ -19,7 +19,7 @@ GRAPHS: Final = ("fp16", "int8")  # those that need a graph of their own in the 
 MAX_DRIFT: Final = 0.5  # points of 100, on the golden frames
 MAX_DRIFT_INT8: Final = 2.0
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("framescore")
 
 
 def golden_drift(backend: Backend, bundle: Bundle) -> float:

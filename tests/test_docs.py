@@ -16,7 +16,6 @@ import pytest
 import typer
 
 import sdk
-from export.__main__ import app as export_app
 from iqa.__main__ import app as iqa_app
 from sdk import manifest
 from sdk.bundle import DEFAULT_MODEL, packaged_models
@@ -36,7 +35,6 @@ SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 PROGRAMS = {
     ("framescore",): framescore_app,
     ("python", "-m", "iqa"): iqa_app,
-    ("python", "-m", "export"): export_app,
 }
 
 
@@ -137,7 +135,7 @@ def parse(call: list[str]) -> None:
     program = next(p for p in PROGRAMS if tuple(call[: len(p)]) == p)
     command: Any = typer.main.get_command(PROGRAMS[program])
     rest = call[len(program) :]
-    if hasattr(command, "commands"):
+    while hasattr(command, "list_commands"):
         _, command, rest = command.resolve_command(command.context_class(command), rest)
     command.make_context(" ".join(program), list(rest))
 
@@ -153,8 +151,10 @@ def test_command_lines_are_accepted(page: Path) -> None:
 
 def known_options() -> set[str]:
     commands: list[Any] = [typer.main.get_command(app) for app in PROGRAMS.values()]
-    for command in list(commands):
-        commands += getattr(command, "commands", {}).values()
+    for command in commands:  # grows as groups are met
+        if hasattr(command, "list_commands"):
+            context = command.context_class(command)
+            commands += [command.get_command(context, x) for x in command.list_commands(context)]
     return {option for command in commands for param in command.params for option in param.opts}
 
 
