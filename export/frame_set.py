@@ -55,7 +55,7 @@ class FrameSet:
         sha256: Hash over the input pixels of all frames in order.
     """
 
-    inputs: tuple[Inputs, ...]
+    inputs: tuple[Inputs, ...] = field(repr=False, compare=False)  # sha256 stands for them
     names: tuple[str, ...]
     groups: tuple[str, ...]
     contents: tuple[str, ...]

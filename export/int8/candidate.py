@@ -76,8 +76,5 @@ class Judge:
         return measure_drift(self.reference, scores, groups=self.groups)
 
     def first(self, count: int) -> Judge:
-        """A judge with some of the frames, spread over all."""
-        step = max(1, len(self.frames) // count)
-        return Judge(
-            self.frames[::step][:count], self.reference[::step][:count], self.groups[::step][:count]
-        )
+        """A judge with the first frames; frame sets deal groups and contents in turn."""
+        return Judge(self.frames[:count], self.reference[:count], self.groups[:count])
