@@ -65,6 +65,18 @@ def test_among_equal_numbers_of_casts_the_smaller_tensors_are_cast() -> None:
     assert full == {"e", "s"}  # one number is cast rather than sixteen
 
 
+def test_an_output_is_float32_for_those_outside() -> None:
+    model = read_graph(
+        f"{ENTRY} e = Exp (first) m = MatMul (first, w) score = Add (e, m)",
+        x="4,4",
+        score="4,4",
+        w=np.eye(4, dtype=np.float32),
+    )
+    full = join_regions(TypedGraph(model, FP16), {"e"})
+    assert full == {"e", "score"}  # one cast of m; short, e and the score would be cast
+    assert casts(write_typed(TypedGraph(model, FP16), full)) == ["x", "first", "m"]
+
+
 def random_graph(seed: int) -> tuple[onnx.ModelProto, set[str]]:
     """Eight nodes that read one or two tensors before them, and those to keep."""
     random = np.random.default_rng(seed)
