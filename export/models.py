@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -120,5 +121,4 @@ def id_from(builder: str) -> str:
 
 def as_id(name: str) -> str:
     """Turn a name into one that a bundle may have."""
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in name.lower())
-    return kept.replace("_", "-").strip("-.")[:64] or "model"
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.")[:64] or "model"

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from export.half_weights import SMALLEST, store_half
+from export.half_weights import SMALLEST, restore_half, store_half
 from export.reference import run_onnx
 
 SIZE = 2 * SMALLEST
@@ -70,3 +70,21 @@ def test_infinities_survive_and_nan_is_left_alone() -> None:
 
 def test_few_weights_stay() -> None:
     assert stored(weights()[: SMALLEST - 1]) == "FLOAT"
+
+
+def test_restoring_gives_the_graph_that_was_stored() -> None:
+    for values in (weights(), weights(_3=1 / 3), weights()[: SMALLEST - 1]):
+        assert restore_half(store_half(adds(values))) == adds(values)
+    stored = store_half(adds(weights()))
+    before = stored.SerializeToString()
+    restore_half(stored)
+    assert stored.SerializeToString() == before
+
+
+def test_casts_of_typed_graphs_stay() -> None:
+    """A graph in fp16 may cast a weight of its own; only what `store_half` added goes."""
+    typed = adds(weights())
+    half = numpy_helper.from_array(weights().astype(np.float16), "own")
+    typed.graph.initializer[0].CopyFrom(half)
+    typed.graph.node.insert(0, helper.make_node("Cast", ["own"], ["w"], to=TensorProto.FLOAT))
+    assert restore_half(typed) == typed
