@@ -7,6 +7,7 @@ import pytest
 from onnx import numpy_helper
 
 from export.drift import TOLERANCES, measure_drift, violations
+from export.half_weights import restore_half
 from export.mixed_precision import LowPrecision, emulate, find_nonfinite, to_low_precision
 from export.precision.formats import FP16
 from export.precision.rewrite import write_typed
@@ -29,23 +30,10 @@ def scores(model: onnx.ModelProto, of: list[Inputs]) -> list[float]:
     return found
 
 
-def restored(stored: onnx.ModelProto) -> onnx.ModelProto:
-    """The canonical graph of a bundle's: casts of weights folded into the weights."""
-    model = onnx.ModelProto()
-    model.CopyFrom(stored)
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in list(model.graph.node):
-        if node.op_type == "Cast" and node.input[0] in weights:
-            values = numpy_helper.to_array(weights[node.input[0]]).astype(np.float32)
-            weights[node.input[0]].CopyFrom(numpy_helper.from_array(values, node.output[0]))
-            model.graph.node.remove(node)
-    return model
-
-
 @pytest.fixture(scope="module")
 def packaged() -> tuple[onnx.ModelProto, list[Inputs]]:
     bundle = Bundle.load()
-    return restored(onnx.load_from_string(bundle.onnx)), list(bundle.golden.frames())
+    return restore_half(onnx.load_from_string(bundle.onnx)), list(bundle.golden.frames())
 
 
 @pytest.fixture(scope="module")
