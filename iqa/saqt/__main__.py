@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 from enum import Enum
@@ -49,17 +50,18 @@ class Form(str, Enum):
     parquet = "parquet"
 
 
-def load_backbone(name: BackboneName, weights: Path) -> PooledBackbone:
-    """A backbone with the user's weights."""
+def load_backbone(name: BackboneName, weights: Path) -> tuple[PooledBackbone, str]:
+    """A backbone with the user's weights, and what tells it from others."""
     state = read_checkpoint(weights)
+    identity = f"{name.value} {hashlib.sha256(weights.read_bytes()).hexdigest()}"
     if name is BackboneName.mobilenet_v2:
         blocks = stages(0, MOBILENET_LAST)
         load_features(blocks, state)
         network = torch.nn.Sequential(*blocks.values())
-        return PooledBackbone(network, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+        return PooledBackbone(network, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), identity
     resnet = ResNet(4, RESNET101 if name is BackboneName.resnet101 else RESNET50)
     load_resnet(resnet, state)
-    return PooledBackbone(resnet)
+    return PooledBackbone(resnet), identity
 
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -80,10 +82,9 @@ def match(
 ) -> int:
     """Find the rated references that undistorted pictures resemble, and write the tables."""
     rated = read_scores(scores)
-    extractor = load_backbone(backbone, weights)
-    identity = f"{backbone.value} {weights.name} {weights.stat().st_size}"
     found = {"sources": find_pictures(sources), "references": find_pictures(references)}
     rated.of(tuple(p.name for p in found["references"]))  # refuse before hours of features
+    extractor, identity = load_backbone(backbone, weights)
     features = {}
     with Bar(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         for side, pictures in found.items():
@@ -119,12 +120,11 @@ def check(
     """Predict each reference's scores from the others: does matching beat the plain mean?"""
     pictures = find_pictures(references)
     rated = read_scores(scores).of(tuple(KODAK.sub("I", p.name) for p in pictures))
-    identity = f"{backbone.value} {weights.name} {weights.stat().st_size}"
-    features = features_of(pictures, load_backbone(backbone, weights), identity, out / "references")
-    print("labels from            SROCC   RMSE   SROCC minus the mean's, 95 % interval")
+    features = features_of(pictures, *load_backbone(backbone, weights), out / "references")
+    print("labels from              SROCC   RMSE   SROCC minus the mean's, 95 % interval")
     for row in held_out(rated, features):
         print(
-            f"{row.name:20s}   {row.srocc:.3f}   {row.rmse:.3f}   "
+            f"{row.name:22s}   {row.srocc:.3f}   {row.rmse:.3f}   "
             f"{row.gain:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
         )
     return 0

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
-from iqa.metrics import srocc
 from iqa.saqt.scores import Scores
 
 KS = (1, 3, 5, 10)
@@ -71,7 +71,11 @@ def _other(count: int, rng: np.random.Generator) -> NDArray[np.int64]:
 
 
 def _ranks(predicted: Cube, own: Cube) -> NDArray[np.float64]:
-    return np.array([srocc(p, o) for p, o in zip(predicted, own, strict=True)])
+    """SROCC within each reference, ``[R]``."""
+    first, second = (stats.rankdata(values, axis=1) for values in (predicted, own))
+    first, second = (r - r.mean(1, keepdims=True) for r in (first, second))
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return (first * second).sum(1) / lengths
 
 
 def _interval(gain: NDArray[np.float64], rng: np.random.Generator) -> tuple[float, float]:

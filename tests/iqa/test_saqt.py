@@ -323,3 +323,30 @@ def test_the_command_runs_on_folders_in_the_real_forms(tmp_path: Path, shared_da
     rated = read_scores(scores).rescaled().values
     assert float(rows[125]["score"]) == pytest.approx(rated[1, 0, 0], abs=1e-5)
     assert (tmp_path / "out/sources.csv").read_text().splitlines()[1] == "7,ref_imgs/7.png"
+
+
+def test_the_check_runs_on_kodak_and_tid(tmp_path: Path, shared_data: Path) -> None:
+    from iqa.saqt.__main__ import app
+
+    weights = shared_data.parent / "weights/mobilenet_v2_imagenet.safetensors"
+    tid = shared_data / "human_scores/tid2013.csv"
+    options = ["--references", str(shared_data / "kodak"), "--scores", str(tid), "--weights"]
+    options += [str(weights), "--backbone", "mobilenet_v2", "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, ["check", *options])
+    assert result.exit_code == 0, result.output
+    rows = {line[:22].strip(): line[22:].split() for line in result.output.splitlines()[1:]}
+    assert float(rows["a random other"][0]) < float(rows["the mean of all others"][0]) < 1
+
+
+def test_pictures_without_scores_are_named_before_any_work(tmp_path: Path) -> None:
+    from iqa.saqt.__main__ import app
+
+    folder = write_pictures(tmp_path / "p", ["x1.png", "I01.png"])
+    weights = tmp_path / "w.safetensors"
+    options = ["--sources", str(folder), "--references", str(folder), "--weights", str(weights)]
+    scores = write_kadid_scores(tmp_path / "dmos.csv")
+    options += ["--scores", str(scores), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, ["match", *options])
+    assert result.exit_code == 2
+    assert "No scores for the references x1" in result.output
+    assert not (tmp_path / "out").exists()

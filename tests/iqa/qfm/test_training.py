@@ -94,7 +94,7 @@ def sensitivity(model: TinyModel, seed: int) -> float:
 @pytest.mark.parametrize("seed", [1, 3])
 def test_training_makes_scores_insensitive_to_unseen_content(seed: int) -> None:
     before, after = (sensitivity(trained(seed, s), seed) for s in (QUIET, SCHEDULE))
-    assert after < 0.8 * before
+    assert after < 0.5 * before
 
 
 def test_the_control_draws_other_partners_and_trains_another_model() -> None:
