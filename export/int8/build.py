@@ -62,7 +62,7 @@ def build_int8(
     gate: FrameSet | None = None,
     tolerance: Tolerance = TOLERANCES["int8"],
     calibrators: Sequence[Calibrator] = tuple(CALIBRATORS),
-    weight_bits: int = 8,
+    weight_bits: int = 7,
     progress: Progress = silent,
 ) -> Int8Model:
     """Quantise a graph as far as the drift of its score allows.
@@ -74,9 +74,9 @@ def build_int8(
             None takes a quarter of the calibration frames away for it, contents not shared.
         tolerance: What drift is allowed; see `export.int8.search`.
         calibrators: Those to choose from, by the drift that they lead to.
-        weight_bits: 8, or 7 for processors that add pairs of products in 16 bits (x86 without
-            VNNI): there, 8-bit weights saturate in OpenVINO and ONNX Runtime. Depthwise
-            convolutions have 8 in any case.
+        weight_bits: 7 gives the same scores on every processor. 8 drifts less, but saturates
+            where pairs of products are added in 16 bits: in OpenVINO and ONNX Runtime on x86
+            without VNNI. Depthwise convolutions, which add no pairs, have 8 in any case.
         progress: Told where the work is.
 
     Returns:

@@ -41,7 +41,7 @@ def test_a_sensitive_layer_is_left_out_first(calibration: FrameSet, gate: FrameS
 
 
 def test_without_need_nothing_is_left_out(calibration: FrameSet, gate: FrameSet) -> None:
-    built = build_int8(residual_cnn(), calibration, gate=gate)
+    built = build_int8(residual_cnn(), calibration, gate=gate, weight_bits=8)
     assert set(built.left_out) == {"n_raw"}
     assert built.int8_share > 0.999
     assert built.drift.frames == len(gate)

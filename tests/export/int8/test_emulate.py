@@ -36,7 +36,7 @@ def test_seven_bit_weights_score_alike_on_every_processor(
     network: Callable[[], onnx.ModelProto], calibration: FrameSet, gate: FrameSet
 ) -> None:
     openvino = importlib.import_module("openvino")
-    low = build_int8(network(), calibration, gate=gate, weight_bits=7).model
+    low = build_int8(network(), calibration, gate=gate).model
     expected = emulate_scores(low, gate.inputs)
     data = low.SerializeToString()
     core = openvino.Core()

@@ -51,7 +51,7 @@ def test_the_packaged_model_within_the_gate(packaged: onnx.ModelProto) -> None:
     openvino = pytest.importorskip("openvino")
     frames = collect_frames(None, Bundle.load().views, 21)
     calibration, gate = frames.split(0.3)
-    built = build_int8(packaged, calibration, gate=gate, weight_bits=7, calibrators=("percentile",))
+    built = build_int8(packaged, calibration, gate=gate, calibrators=("percentile",))
     assert violations(built.drift, TOLERANCES["int8"]) == []
     assert built.int8_share > 0.4
     data = built.model.SerializeToString()
