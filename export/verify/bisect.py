@@ -144,9 +144,9 @@ def bisect_worst(
 def _most_drifting(report: VerifyReport, *, with_fp32: bool) -> Outcome | None:
     """The failed FP32 graph, else the largest drift of those that failed, else of all."""
     ran = [outcome for outcome in report.outcomes if outcome.drift is not None]
-    base = [outcome for outcome in ran if outcome.candidate.graph.precision == "fp32"]
+    base = [outcome for outcome in ran if outcome.candidate.precision == "fp32"]
     failed = [outcome for outcome in base if outcome.verdict == "fail"]
-    others = [outcome for outcome in ran if outcome not in base]
+    others = [outcome for outcome in ran if outcome.candidate.graph.precision != "fp32"]
     if with_fp32 and (failed or not others):
         return max(failed or base, key=_drift)
     return max(others, key=lambda x: (x.verdict == "fail", _drift(x)), default=None)

@@ -30,7 +30,6 @@ ALIKE: Final = 0.9
 _TINY: Final = 1e-30
 _TOP: Final = 127.5  # steps; what is beyond is clipped
 _ELEMENTWISE: Final = {"Add", "Cast", "Div", "Gather", "Mul", "Sub", "Transpose"}
-_RANGES: Final = {10: ("fp16", 65504.0), 16: ("bf16", 3.39e38)}  # by ONNX type
 
 
 def describe(forms: Forms, layer: LayerError) -> tuple[str, str]:
@@ -54,10 +53,9 @@ def describe(forms: Forms, layer: LayerError) -> tuple[str, str]:
 
 
 def _overflow(forms: Forms, layer: LayerError) -> str:
-    name, largest = _RANGES.get(forms.kinds.get(layer.tensor, 0), ("fp32", np.inf))
-    absmax = max(abs(layer.low), abs(layer.high))
-    if absmax > largest:
-        return f"overflow: reaches {absmax:.5g}, {name} ends at {largest:.5g}."
+    form, absmax = forms.format_of(layer.tensor), max(abs(layer.low), abs(layer.high))
+    if form is not None and absmax > form.largest:
+        return f"overflow: reaches {absmax:.5g}, {form.name} ends at {form.largest:.5g}."
     if np.isinf(layer.own):
         return f"overflow: not finite within the layer, whose result reaches {absmax:.5g} in fp32."
     return ""

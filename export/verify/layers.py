@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 
 from export.activations import CHUNK_BYTES, tensor_chunks
 from export.mixed_precision import emulate
-from export.precision.formats import BF16, FP16, round_to
+from export.precision.formats import BF16, FP16, Format, round_to
 from export.progress import Progress, silent
 from export.reference import open_session
 from sdk.errors import UsageError
@@ -70,7 +70,6 @@ class Forms:
         other: The other form in FP32 arithmetic, rounding written out.
         frame: The frame.
         shared: Tensors that both compute from the frame, in the order of the reference.
-        kinds: ONNX types of the other form's shared tensors.
 
     Raises:
         UsageError: The graphs share no tensor.
@@ -80,7 +79,7 @@ class Forms:
         self.reference = reference
         self.other = emulate(other)
         self.frame = frame
-        self.kinds = {name: kind for name, (kind, _) in _types(other).items()}
+        self._kinds = {name: kind for name, (kind, _) in _types(other).items()}
         self._known: dict[str, NDArray[Any]] = {}
         computed, mine, its = _from_inputs(self.other), _types(reference), _types(self.other)
         self.shared = [x for x in _floats(reference) if x in computed and mine[x] == its.get(x)]
@@ -157,12 +156,16 @@ class Forms:
                 reach.update(name for name in node.output if name not in shared)
         return found
 
+    def format_of(self, tensor: str) -> Format | None:
+        """The short format that a tensor of the other form has; None if it is FP32."""
+        return _FORMATS.get(self._kinds.get(tensor, TensorProto.FLOAT))
+
     def _chunks(self) -> list[list[str]]:
         return tensor_chunks(self.reference, self.shared)
 
     def _as_typed(self, name: str, value: NDArray[Any]) -> NDArray[Any]:
         """Round a value that is fed; what does not fit is the fault of the layer that made it."""
-        form = _FORMATS.get(self.kinds.get(name, TensorProto.FLOAT))
+        form = self.format_of(name)
         if form is None:
             return value
         return np.clip(round_to(value, form), -form.largest, form.largest)

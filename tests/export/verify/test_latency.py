@@ -18,7 +18,7 @@ from sdk.bundle import Bundle
 from sdk.errors import BackendError
 from sdk.manifest import OnnxGraph
 
-DURATION = {"fp32": 0.004, "fp16": 0.004, "int8": 0.002}
+DURATION = {"fp32": 0.02, "fp16": 0.02, "int8": 0.01}  # seconds
 
 
 class Sleeper:

@@ -19,6 +19,8 @@ from sdk.bundle import Bundle
 from sdk.cli import main
 from sdk.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 BUILDER = f"{__package__}.plain_network:build"
 MEAN, STD = "0.485,0.456,0.406", "0.229,0.224,0.225"
 Verify = Callable[..., tuple[int, str, str]]
