@@ -80,6 +80,24 @@ class LayerNormTensors(ctypes.Structure):
     )
 
 
+class Int8AttentionShape(ctypes.Structure):
+    """Of attention_int8.h."""
+
+    _fields_ = (
+        ("batch", ctypes.c_int32),
+        ("tokens", ctypes.c_int32),
+        ("heads", ctypes.c_int32),
+        ("head_dim", ctypes.c_int32),
+        ("scale", ctypes.c_float),
+    )
+
+
+class QuantizedQk(ctypes.Structure):
+    """Of attention_int8.h."""
+
+    _fields_ = tuple((name, ctypes.c_void_p) for name in ("q", "k", "q_scale", "k_scale"))
+
+
 class ChannelAttentionShape(ctypes.Structure):
     """Of channel_attention.h."""
 

@@ -11,24 +11,25 @@ Calls are asynchronous: keep the arrays alive until the stream has passed.
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._device_array import DeviceArray, device_array, device_name
+from ._device_frame import device_frame
 from ._kernel_abi import (
     CUDA_REFUSED,
-    FORMATS,
     HALF_TYPES,
-    MATRICES,
     ROW_TYPES,
     VIEW_KINDS,
     AttentionShape,
     ChannelAttentionShape,
     ChannelAttentionTensors,
-    DeviceFrame,
+    Int8AttentionShape,
     LayerNormShape,
     LayerNormTensors,
+    QuantizedQk,
     ViewOutput,
     default_path,
     load,
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from .views import View
 
 MAX_VIEWS = 8
-
-_CHANNELS = {"bgr": 3, "rgb": 3, "bgra": 4, "rgba": 4, "yuyv": 2}  # others have 1
 
 
 class Kernels:
@@ -82,7 +81,7 @@ class Kernels:
             FrameError: An array of another type, shape or place, or a frame too small for a view.
             BackendError: CUDA refused.
         """
-        frame = _frame(self._array(data, "frame"), pixel_format, color)
+        frame = device_frame(self._array(data, "frame"), pixel_format, color)
         if len(views) != len(outs) or not 1 <= len(views) <= MAX_VIEWS:
             raise UsageError(
                 f"There are {len(views)} views and {len(outs)} outputs; allowed are 1 to "
@@ -142,7 +141,7 @@ class Kernels:
             pointer(total, "total", given.shape),
             pointer(out, "out", given.shape),
         )
-        count = _product(given.shape[:-1])
+        count = math.prod(given.shape[:-1])
         shape = LayerNormShape(count, width, ROW_TYPES.index(given.dtype), epsilon)
         self._call("residual_layer_norm", shape, tensors, stream)
 
@@ -172,15 +171,9 @@ class Kernels:
             FrameError: Arrays that do not fit each other, or of another type or place.
             BackendError: A size or tile that the kernels do not have, or CUDA refused.
         """
-        given = self._array(qkv, "qkv")
-        if len(given.shape) != 5 or given.shape[2] != 3:
-            raise FrameError(
-                f"The qkv is {given.dtype} {list(given.shape)}; it must be [batch, tokens, 3, "
-                "heads, head_dim]."
-            )
-        batch, tokens, _, heads, head_dim = given.shape
-        halves = _halves(given)
-        packed = self._packed(qkv, "qkv", given.shape, halves)
+        packed = self._packed_qkv(qkv, HALF_TYPES)
+        batch, tokens, _, heads, head_dim = packed.shape
+        halves = (packed.dtype,)
         target = self._packed(out, "out", (batch, tokens, heads, head_dim), halves)
         bias_at, bias_stride = self._rows(bias, "bias", (heads, tokens), halves)
         mask_at, mask_stride = self._rows(mask, "mask", (batch,), ("uint8",))
@@ -190,6 +183,87 @@ class Kernels:
         )  # fmt: skip
         pointers = [ctypes.c_void_p(p) for p in (packed.pointer, bias_at, mask_at, target.pointer)]
         self._call("attention", shape, *pointers, tile, stream)
+
+    def attention_int8(
+        self,
+        qkv: object,
+        out: object,
+        workspace: object,
+        *,
+        scale: float | None = None,
+        tile: int = 0,
+        stream: int = 0,
+    ) -> None:
+        """Attention with queries and keys quantised to 8 bits on the way: two launches.
+
+        As `framescore/kernels/attention_int8.h` has it.
+
+        Args:
+            qkv: [batch, tokens, 3, heads, head_dim] float16, packed; head_dim 32, 64 or 128.
+            out: [batch, tokens, heads, head_dim] float16, packed.
+            workspace: uint8 of at least `int8_workspace` bytes, 16-byte aligned.
+            scale: Of the scores; None is 1 / sqrt(head_dim).
+            tile: Number of an `Int8AttentionTile`; 0 chooses by device and shape.
+            stream: CUDA stream.
+
+        Raises:
+            FrameError: Arrays that do not fit each other, or of another type or place.
+            BackendError: A size or tile that the kernels do not have, or CUDA refused.
+        """
+        shape, packed = self._int8_shape(qkv, scale)
+        batch, tokens, _, heads, head_dim = packed.shape
+        target = self._packed(out, "out", (batch, tokens, heads, head_dim), HALF_TYPES[:1])
+        start, length = self._rows(workspace, "workspace", (), ("uint8",))
+        whole, scales = self._quantized_bytes(shape)
+        if length < 2 * (whole + scales):
+            raise FrameError(
+                f"The workspace has {length} bytes; it must have {2 * (whole + scales)}."
+            )
+        q = start or 0
+        quantized = QuantizedQk(q, q + whole, q + 2 * whole, q + 2 * whole + scales)
+        source, result = ctypes.c_void_p(packed.pointer), ctypes.c_void_p(target.pointer)
+        self._call("quantize_qk", shape, source, quantized, stream)
+        self._call("attention_int8", shape, quantized, source, result, tile, stream)
+
+    def int8_workspace(self, qkv: object) -> int:
+        """Bytes that `attention_int8` keeps quantised queries and keys in.
+
+        Args:
+            qkv: As `attention_int8` takes it.
+
+        Returns:
+            The length of a uint8 array.
+        """
+        return 2 * sum(self._quantized_bytes(self._int8_shape(qkv, None)[0]))
+
+    def _int8_shape(
+        self, qkv: object, scale: float | None
+    ) -> tuple[Int8AttentionShape, DeviceArray]:
+        given = self._packed_qkv(qkv, HALF_TYPES[:1])
+        batch, tokens, _, heads, head_dim = given.shape
+        factor = head_dim**-0.5 if scale is None else scale
+        return Int8AttentionShape(batch, tokens, heads, head_dim, factor), given
+
+    def _quantized_bytes(self, shape: Int8AttentionShape) -> tuple[int, int]:
+        """Of q or k, and of the scales of one; both rounded up to keep 16-byte alignment."""
+        functions = ("framescore_quantized_bytes", "framescore_quantized_scale_bytes")
+        sizes = [self._ask(name, shape) for name in functions]
+        return -(-sizes[0] // 16) * 16, -(-sizes[1] // 16) * 16
+
+    def _packed_qkv(self, qkv: object, dtypes: tuple[str, ...]) -> DeviceArray:
+        given = self._array(qkv, "qkv")
+        if len(given.shape) != 5 or given.shape[2] != 3:
+            raise FrameError(
+                f"The qkv is {given.dtype} {list(given.shape)}; it must be [batch, tokens, 3, "
+                "heads, head_dim]."
+            )
+        return self._packed(qkv, "qkv", given.shape, dtypes)
+
+    def _ask(self, function: str, shape: ctypes.Structure) -> int:
+        """A size that the library computes."""
+        ask = getattr(self._library, function)
+        ask.restype = ctypes.c_size_t
+        return int(ask(ctypes.byref(shape)))
 
     def channel_attention(
         self,
@@ -256,9 +330,7 @@ class Kernels:
             The length of a uint8 array.
         """
         shape, _ = self._channel_shape(qkv, positions)
-        ask = self._library.framescore_linear_channel_attention_workspace
-        ask.restype = ctypes.c_size_t
-        return int(ask(ctypes.byref(shape)))
+        return self._ask("framescore_linear_channel_attention_workspace", shape)
 
     def _channel_shape(
         self, qkv: object, positions: int
@@ -269,10 +341,11 @@ class Kernels:
                 f"The qkv is {given.dtype} {list(given.shape)}; it must be [batch, channels, 3, "
                 "stride]."
             )
-        packed = self._packed(qkv, "qkv", given.shape, _halves(given))
+        packed = self._packed(qkv, "qkv", given.shape, HALF_TYPES)
         batch, channels, _, stride = given.shape
         number = HALF_TYPES.index(packed.dtype)
-        return ChannelAttentionShape(number, batch, channels, positions, 3 * stride), packed
+        usual = (3 * stride, 0, stride, 1e-5)  # strides of qkv, residual and out; epsilon
+        return ChannelAttentionShape(number, batch, channels, positions, *usual), packed
 
     def _rows(
         self, array: object | None, what: str, leading: tuple[int, ...], dtypes: tuple[str, ...]
@@ -323,53 +396,3 @@ class Kernels:
             if status in CUDA_REFUSED
             else "",
         )
-
-
-def _frame(data: DeviceArray, pixel_format: PixelFormat, color: ColorSpec) -> DeviceFrame:
-    """The planes of an array that is shaped like `Frame.data`."""
-    axes = 3 if pixel_format.value in _CHANNELS else 2
-    channels = _CHANNELS.get(pixel_format.value, 1)
-    packed = (channels, 1) if axes == 3 else (1,)
-    shaped = len(data.shape) == axes and (axes == 2 or data.shape[2] == channels)
-    if data.dtype != "uint8" or not shaped or data.strides[1:] != packed:
-        raise FrameError(
-            f"Frame is {data.dtype} {list(data.shape)} with strides {list(data.strides)}; a "
-            f"{pixel_format.value} frame has {axes} axes"
-            f"{f', {channels} samples a pixel' if axes == 3 else ''} and packed pixels of uint8."
-        )
-    rows, width = data.shape[:2]
-    frame = DeviceFrame(
-        FORMATS.index(pixel_format.value), width, rows, MATRICES.index(color.matrix),
-        int(color.full_range),
-    )  # fmt: skip
-    frame.plane[0], frame.stride[0] = data.pointer, data.strides[0]
-    if pixel_format in (PixelFormat.NV12, PixelFormat.I420):
-        _add_chroma(frame, data, pixel_format)
-    return frame
-
-
-def _add_chroma(frame: DeviceFrame, data: DeviceArray, pixel_format: PixelFormat) -> None:
-    rows, pitch = data.shape[0], data.strides[0]
-    if rows % 3 or (pixel_format is PixelFormat.I420 and not data.is_packed):
-        raise FrameError(
-            f"Frame has {rows} rows of {pitch} bytes; a {pixel_format.value} array has "
-            "height * 3/2 rows, and an i420 one no padding."
-        )
-    frame.height = rows // 3 * 2
-    frame.plane[1] = data.pointer + frame.height * pitch
-    frame.stride[1] = pitch
-    if pixel_format is PixelFormat.I420:
-        frame.stride[1] = frame.stride[2] = frame.width // 2
-        frame.plane[2] = frame.plane[1] + frame.height // 2 * (frame.width // 2)
-
-
-def _product(lengths: Sequence[int]) -> int:
-    product = 1
-    for length in lengths:
-        product *= length
-    return product
-
-
-def _halves(given: DeviceArray) -> tuple[str, ...]:
-    """The type all tensors of a call must have: that of the first, if it is a half type."""
-    return (given.dtype,) if given.dtype in HALF_TYPES else HALF_TYPES
