@@ -19,7 +19,7 @@ _HINTS: Final = {  # by what the message contains
     "DynamicOutputShape": "Multiply by a mask instead of selecting: the number of values that are "
     "left must not depend on the picture.",
     "Constraints violated": "The network fixes its batch; leave --dynamic-batch away, or use sizes "
-    "of tensors (x.shape[0]) instead of numbers.",
+    "of tensors (x.shape[0]) instead of numbers, and slices instead of chunk().",
 }  # fmt: skip
 
 

@@ -52,6 +52,7 @@ def export(
     licence: opt.Licence = None,
     description: opt.DescriptionFile = None,
     include: opt.Card = None,
+    sign: opt.Sign = None,
     precision: opt.Precisions = "fp32",
     profile: opt.ProfileChoice = opt.Profile.compat,
     dynamic_batch: opt.DynamicBatch = False,
@@ -91,8 +92,11 @@ def export(
         "dynamic_batch": dynamic_batch,
         "accept_drift": accept_drift,
     }
-    members = {path.name: _read(path) for path in include or ()}
-    typer.echo(_export(wish, recipe, output, members, frames))
+    extras = {
+        "members": {path.name: _read(path) for path in include or ()},
+        "private_key": None if sign is None else _read(sign),
+    }
+    typer.echo(_export(wish, recipe, output, extras, frames))
     return EXIT_OK
 
 
@@ -100,7 +104,7 @@ def _export(
     wish: Wish,
     recipe: Mapping[str, Any],
     output: Path | None,
-    members: Mapping[str, bytes],
+    extras: Mapping[str, Any],
     frames: Path | None,
 ) -> Path:
     from export.build import Recipe, build_bundle
@@ -123,8 +127,8 @@ def _export(
             granted.description,
             recipe=chosen,
             frames=judged,
-            members=members,
             progress=progress,
+            **extras,
         )
     _print_summary(bundle)
     for note in granted.notes:

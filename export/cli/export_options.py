@@ -161,6 +161,15 @@ Card = Annotated[
         rich_help_panel=_BUNDLE,
     ),
 ]
+Sign = Annotated[
+    Path | None,
+    typer.Option(
+        "--sign",
+        metavar="KEY",
+        help="An Ed25519 private key in PEM to sign it with.",
+        rich_help_panel=_BUNDLE,
+    ),
+]
 Precisions = Annotated[
     str,
     typer.Option(
