@@ -76,7 +76,9 @@ def match(
     weights: Annotated[Path, typer.Option(help="Weights of the backbone, yours")],
     out: Annotated[Path, typer.Option(help="Folder of features and tables")],
     backbone: BackboneName = BackboneName.resnet101,
-    k: Annotated[int, typer.Option(min=1, help="References a source learns from; 1 published")] = 1,
+    k: Annotated[
+        int, typer.Option("--top", "-k", min=1, help="References a source learns from; 1 published")
+    ] = 1,
     form: Annotated[Form, typer.Option("--format", help="Of the tables")] = Form.csv,
     labels: Annotated[bool, typer.Option(help="Write 125 labels a source too")] = False,
 ) -> int:

@@ -322,6 +322,9 @@ def test_the_command_runs_on_folders_in_the_real_forms(tmp_path: Path, shared_da
     assert set(rows[0]) == set(LABEL_COLUMNS)
     rated = read_scores(scores).rescaled().values
     assert float(rows[125]["score"]) == pytest.approx(rated[1, 0, 0], abs=1e-5)
+    again = CliRunner().invoke(app, ["match", "--sources", str(sources), *common, "-k", "2"])
+    assert again.exit_code == 0, again.output
+    assert read_matches(tmp_path / "out/matches.csv").rows.shape == (2, 2)
     assert (tmp_path / "out/sources.csv").read_text().splitlines()[1] == "7,ref_imgs/7.png"
 
 
