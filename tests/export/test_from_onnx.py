@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from export.convention import ImageConvention
 from export.from_onnx import OnnxOriginal, fixed_size, load_onnx
@@ -62,6 +62,33 @@ def test_random_numbers_are_refused() -> None:
 def test_native_attention_needs_attention() -> None:
     with pytest.raises(UsageError, match="holds no Attention operator"):
         original(network()).graph("native-attention")
+
+
+def test_attention_of_a_file_is_kept_whole() -> None:
+    sides = numpy_helper.from_array(np.array([0, 3, 8, 12], np.int64), "heads")
+    nodes = [
+        helper.make_node("Reshape", ["x", "heads"], ["q"]),
+        helper.make_node("Attention", ["q", "q", "q"], ["mixed"], name="attend"),
+        helper.make_node("GlobalAveragePool", ["mixed"], ["means"]),
+        helper.make_node("ReduceMean", ["means"], ["quality"], keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "attends",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 8, 12))],
+        [helper.make_tensor_value_info("quality", TensorProto.FLOAT, None)],
+        [sides],
+    )
+    opsets = [helper.make_opsetid("", 23)]
+    made = original(helper.make_model(graph, opset_imports=opsets, ir_version=11))
+    native = made.graph("native-attention")
+    assert "attend" in [node.name for node in native.graph.node]
+    assert (native.ir_version, native.opset_import[0].version) == (10, 23)
+    frame = {"image": picture(ONE)}
+    [found] = run_onnx(native.SerializeToString(), [frame])
+    assert found["score"] == pytest.approx(made.run(frame)["score"], abs=1e-4)
+    with pytest.raises(UsageError, match=r"operators that opset 20 lacks: .*Attention"):
+        made.graph("compat")
 
 
 def test_files(tmp_path: Path) -> None:

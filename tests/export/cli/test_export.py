@@ -109,6 +109,22 @@ def test_what_is_said_reaches_the_bundle(here: Path, capsys: pytest.CaptureFixtu
     assert np.ptp(bundle.golden.score) > 1
 
 
+def test_a_key_signs_the_bundle(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("cryptography")
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+
+    from ...sdk.test_signature import pem_of
+
+    private, public = pem_of(ed25519.Ed25519PrivateKey.generate())
+    Path("key.pem").write_bytes(private)
+    words = "export --torch users_model:build --view resize:32x32 -o s.framescore --sign"
+    assert main([*words.split(), "key.pem"]) == 0
+    Bundle.load(here / "s.framescore").check_signature(public)
+    capsys.readouterr()
+    assert main([*words.split(), "gone.pem"]) == 2
+    assert "gone.pem cannot be read: No such file" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_profiles_and_free_batches(here: Path) -> None:
     words = "export --torch users_model:build --view resize:32x32 --dynamic-batch -o b.framescore"
