@@ -15,12 +15,14 @@ import msgspec
 from export.verify.typed import TYPED, TypedBackend
 from sdk.backends.registry import BACKENDS, create_backend
 from sdk.errors import BackendError, BundleError, UsageError
+from sdk.manifest import GRAPH_PRECISIONS
 
 if TYPE_CHECKING:
     from sdk.bundle import Bundle
     from sdk.manifest import OnnxGraph
 
 _ROUNDED = ("fp16", "bf16", "int8+fp16")  # graphs of types that CPU runtimes do not compute in
+_FOR_ENGINES = ("bf16", "int8+fp16")  # of these, what `sdk.backends` never runs on a CPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,8 @@ def list_candidates(
 
     Args:
         bundle: The model.
-        backends: Runtimes, or "typed"; None takes all that are installed, and "typed" for the
-            graphs whose rounding those skip.
+        backends: Runtimes, or "typed"; None takes all that are installed for the graphs that they
+            run in service, and "typed" for those whose rounding they skip.
         precisions: Precisions; None takes all that the bundle has.
 
     Raises:
@@ -113,7 +115,8 @@ def _open(bundle: Bundle, candidate: Candidate, threads: int | None) -> Any:
 
 
 def _of_graph(graph: OnnxGraph, backend: str, *, always: bool) -> Iterator[Candidate]:
-    if backend != TYPED or always or graph.precision in _ROUNDED:
+    wanted = _ROUNDED if backend == TYPED else {*GRAPH_PRECISIONS} - {*_FOR_ENGINES}
+    if always or graph.precision in wanted:
         yield Candidate(graph, backend, graph.precision)
     if backend != TYPED and graph.precision == "fp32" and "bf16" in _native(backend):
         yield Candidate(graph, backend, "bf16")

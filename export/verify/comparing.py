@@ -44,7 +44,8 @@ def verify_bundle(
     Args:
         bundle: The model.
         backends: Names of runtimes, or "typed", which runs graphs as their types say; None takes
-            the installed ones, and "typed" where they skip the rounding.
+            the installed ones for the graphs that they run in service, and "typed" where they skip
+            the rounding.
         precisions: Which to verify; None takes all that the bundle has.
         frames: What to score.
         labels: Mean opinions by the names of frames, on any scale.

@@ -14,11 +14,12 @@ from export.drift import TOLERANCES, Tolerance
 from export.frame_set import FrameSet
 from export.reference import Inputs, Outputs, run_scores
 from export.verify import VerifyReport, verify_bundle
+from export.verify.candidates import list_candidates
 from sdk.backends import BACKENDS, create_backend
 from sdk.bundle import Bundle
 from sdk.errors import BackendError, BundleError, UsageError
 
-from .small_graphs import STD, VIEWS, fp32_graph, write_small_bundle
+from .small_graphs import STD, VIEWS, fp16_graph, fp32_graph, write_small_bundle
 
 INSTALLED = [*BACKENDS]
 LOOSE = {name: Tolerance() for name in TOLERANCES}
@@ -50,6 +51,18 @@ def test_every_precision_runs_on_every_backend_and_fp16_as_typed(report: VerifyR
     expected = [(precision, name) for precision in ("fp32", "fp16", "int8") for name in INSTALLED]
     assert sorted(ran) == sorted([*expected, ("fp16", "typed")])
     assert all(outcome.drift is not None for outcome in report.outcomes)
+
+
+def test_graphs_for_engines_run_as_typed_and_elsewhere_only_if_asked(tmp_path: Path) -> None:
+    fp32 = fp32_graph()
+    bundle = write_small_bundle(tmp_path / "b.framescore", fp32=fp32, int8_fp16=fp16_graph(fp32))
+
+    def listed(*backends: str) -> list[str]:
+        found = list_candidates(bundle, backends or None, ["int8+fp16"])
+        return [candidate.backend for candidate in found]
+
+    assert listed() == ["typed"]
+    assert listed("onnxruntime") == ["onnxruntime"]
 
 
 def test_drift_is_of_the_scores_that_users_get(
@@ -168,7 +181,6 @@ def test_bf16_arithmetic_is_verified_where_the_cpu_has_it(
     small_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import sdk.backends.openvino
-    from export.verify.candidates import list_candidates
 
     monkeypatch.setattr(sdk.backends.openvino, "precisions", lambda: ("bf16", "fp32"))
     found = [str(candidate) for candidate in list_candidates(small_bundle, ["openvino"])]
