@@ -118,8 +118,13 @@ class _Maker:
         self.progress(f"convert to {name}", 0, 0)
         frames = self.calibration.inputs[:RANGE_FRAMES]
         low = to_low_precision(model, frames, "bf16" if precision == "bf16" else "fp16")
-        kept = dict(sorted(low.kept.items()))
-        return self._measured(name, low.model, {"kept_fp32": kept})
+        facts: dict[str, Any] = {
+            "kept_fp32": dict(sorted(low.kept.items())),
+            "short_share_of_multiply_adds": low.share_of_work,
+        }
+        if low.wants_bf16:
+            facts["advice"] = f"{low.escaped:.0%} of the multiply-adds leave fp16's range: try bf16"
+        return self._measured(name, low.model, facts)
 
     def int8(self) -> list[Variant]:
         """Quantise once; the rest in FP32 for CPUs and in FP16 for TensorRT."""

@@ -100,6 +100,8 @@ def _session_options(options: BackendOptions) -> Any:
     settings = ort.SessionOptions()
     settings.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     settings.log_severity_level = _FATAL
+    # Without VNNI its int8 kernels add pairs of products in 16 bits, where 8-bit weights saturate.
+    settings.add_session_config_entry("session.x64quantprecision", "1")
     if options.lanes > 1:  # each lane's caller is its one thread
         settings.intra_op_num_threads = 1
     elif options.threads is not None:
