@@ -10,7 +10,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from export.convention import ImageConvention
-from export.graph import BATCH, shape_of, simplify
+from export.graph import BATCH, simplify
+from export.shapes import shape_of
 from sdk.errors import UsageError
 from sdk.views import View
 

@@ -13,8 +13,9 @@ from onnx import TensorProto, version_converter
 
 from export.convention import ImageConvention
 from export.fold import fit_input, fold, image_input
-from export.graph import MAX_IR_VERSION, OPSETS, finish_graph, shape_of
+from export.graph import MAX_IR_VERSION, OPSETS, finish_graph
 from export.reference import open_session
+from export.shapes import shape_of
 from sdk.errors import UsageError
 from sdk.views import View
 

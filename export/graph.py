@@ -10,8 +10,10 @@ import onnx
 import onnxslim  # type: ignore[import-untyped]
 from onnx import TensorProto
 
+from export.global_pool import say_global_pool
 from export.layer_norm import fuse_layer_norms
 from export.node_names import name_nodes, source_lines
+from export.shapes import shape_of
 from sdk.errors import UsageError
 from sdk.views import View
 
@@ -70,7 +72,7 @@ def finish_graph(
     if dynamic_batch:
         _free_first_dimension(slim.graph)
     slim = onnx.shape_inference.infer_shapes(name_nodes(slim), strict_mode=True, data_prop=True)
-    slim = name_nodes(fuse_layer_norms(slim))
+    slim = name_nodes(say_global_pool(fuse_layer_norms(slim)))
     onnx.checker.check_model(slim, full_check=True)
     _refuse_open_shapes(slim.graph, lines, dynamic_batch=dynamic_batch)
     _check_inputs(slim.graph, views, dynamic_batch=dynamic_batch)
@@ -110,12 +112,6 @@ def refuse_chance(model: onnx.ModelProto) -> None:
                 "would get different scores.",
                 hint="Replace them with constants, or draw them only in training mode.",
             )
-
-
-def shape_of(value: onnx.ValueInfoProto) -> tuple[int | str, ...]:
-    """Return the sides of a tensor: numbers, names of free ones, "" for unknown ones."""
-    sides = value.type.tensor_type.shape.dim
-    return tuple(s.dim_value if s.HasField("dim_value") else s.dim_param for s in sides)
 
 
 def _size(tensor: TensorProto) -> int:

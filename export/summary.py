@@ -10,7 +10,8 @@ from typing import Any, Final
 import onnx
 from onnx import helper
 
-from export.graph import count_operators, count_parameters, shape_of
+from export.graph import count_operators, count_parameters
+from export.shapes import shape_of
 
 Shape = tuple[int, ...]
 
