@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,8 +15,15 @@ from export.graph import OPSETS
 from export.half_weights import store_half
 from export.progress import Progress, silent
 from export.reference import run_onnx
-from export.variants import check_precisions, make_variants, refuse_drift
-from export.write_bundle import npz_bytes, write_bundle
+from export.variants import (
+    Gate,
+    Variant,
+    check_precisions,
+    judge_on_runtimes,
+    make_variants,
+    refuse_drift,
+)
+from export.write_bundle import npz_bytes, pack_bundle, write_bundle
 from sdk.bundle import Bundle
 from sdk.errors import BundleError, UsageError
 from sdk.frames import as_frame
@@ -31,7 +38,6 @@ if TYPE_CHECKING:
     from export.frame_set import FrameSet
     from export.original import Original
     from export.reference import Inputs, Outputs
-    from export.variants import Variant
 
 MAX_DRIFT: Final = 0.05  # points between original and exported graph; float32 noise is far below
 GATE_SHARE: Final = 0.25  # of the frames: judged on; ranges are measured on the others
@@ -102,26 +108,80 @@ def build_bundle(
     exported = run_onnx(data, golden)
     drift = _drift([original.run(frame) for frame in golden], exported)
     _refuse_export(drift, description.id)
-    variants = _variants(original, graph, recipe, frames, progress)
+    judged = _judge(original, graph, recipe, frames, progress)
+    parts = _Parts(graph, data, _golden(golden, exported), len(golden), drift, judged.variants)
+    if any(variant.precision == "int8" for variant in judged.variants):
+        trial, _ = pack_bundle(out, *_assemble(parts, description, recipe, frames, {}))
+        parts = replace(parts, variants=judged.on_runtimes(trial))
     if not recipe.accept_drift:
-        refuse_drift(variants, description.id)
+        refuse_drift(parts.variants, description.id)
+    manifest, contents = _assemble(parts, description, recipe, frames, members or {})
+    return write_bundle(out, manifest, contents, private_key=private_key)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a bundle is put together from.
+
+    Attributes:
+        graph: The reference.
+        data: The same as it is stored.
+        golden: The contents of golden.npz.
+        golden_count: How many frames that holds.
+        drift: Of the reference from the original over these, by output.
+        variants: The other precisions.
+    """
+
+    graph: onnx.ModelProto
+    data: bytes
+    golden: bytes
+    golden_count: int
+    drift: Mapping[str, float]
+    variants: Sequence[Variant]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Variants, and what they were judged on; no gate without variants."""
+
+    variants: Sequence[Variant] = ()
+    gate: Gate | None = None
+
+    def on_runtimes(self, trial: Bundle) -> list[Variant]:
+        """Judge those for CPUs on the runtimes of this one as well."""
+        gate = self.gate
+        return [
+            judge_on_runtimes(variant, trial, gate)
+            if gate and variant.precision == "int8"
+            else variant
+            for variant in self.variants
+        ]
+
+
+def _assemble(
+    parts: _Parts,
+    description: Description,
+    recipe: Recipe,
+    frames: FrameSet | None,
+    members: Mapping[str, bytes],
+) -> tuple[Manifest, dict[str, bytes]]:
+    """Put together the manifest and the members that it names."""
+    certificate = write_certificate(
+        parts.graph, parts.golden_count, parts.drift, parts.variants, frames
+    )
     manifest = Manifest(
         **{name: getattr(description, name) for name in description.__struct_fields__},
         onnx=_entry("fp32", recipe),
-        variants=tuple(_entry(variant.precision, recipe) for variant in variants),
+        variants=tuple(_entry(variant.precision, recipe) for variant in parts.variants),
         golden=GoldenFile(file="golden.npz"),
-        certificate=write_certificate(graph, len(golden), drift, variants, frames),
+        certificate=certificate,
     )
-    contents = {
-        **(members or {}),
-        manifest.onnx.file: data,
-        manifest.golden.file: _golden(golden, exported),
-        **{
-            entry.file: variant.graph.SerializeToString(deterministic=True)
-            for entry, variant in zip(manifest.variants, variants, strict=True)
-        },
+    graphs = {
+        entry.file: variant.graph.SerializeToString(deterministic=True)
+        for entry, variant in zip(manifest.variants, parts.variants, strict=True)
     }
-    return write_bundle(out, manifest, contents, private_key=private_key)
+    own = {manifest.onnx.file: parts.data, manifest.golden.file: parts.golden}
+    return manifest, {**members, **own, **graphs}
 
 
 def _check(recipe: Recipe) -> None:
@@ -132,35 +192,28 @@ def _check(recipe: Recipe) -> None:
         )
 
 
-def _variants(
+def _judge(
     original: Original,
     graph: onnx.ModelProto,
     recipe: Recipe,
     frames: FrameSet | None,
     progress: Progress,
-) -> list[Variant]:
+) -> _Judged:
     precisions = check_precisions(recipe.precisions)
     if not precisions:
-        return []
+        return _Judged()
     if frames is None:
         raise UsageError(
             f"{', '.join(precisions)} needs frames to measure on, and none were given.",
             hint="Gather some: export.frame_set.collect_frames(None, original.views)",
         )
-    calibration, gate = frames.split(GATE_SHARE)
+    calibration, held_out = frames.split(GATE_SHARE)
     reference = []
-    for number, frame in enumerate(gate.inputs):
-        progress("score with the original", number, len(gate))
+    for number, frame in enumerate(held_out.inputs):
+        progress("score with the original", number, len(held_out))
         reference.append(original.run(frame)["score"].item())
-    return make_variants(
-        graph,
-        precisions,
-        calibration,
-        gate,
-        np.array(reference),
-        tolerances=recipe.tolerances,
-        progress=progress,
-    )
+    gate = Gate(held_out, np.array(reference), recipe.tolerances)
+    return _Judged(make_variants(graph, precisions, calibration, gate, progress=progress), gate)
 
 
 def _entry(precision: str, recipe: Recipe) -> OnnxGraph:

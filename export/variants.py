@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from export.drift import TOLERANCES, Drift, Tolerance, measure_drift, violations
 from export.half_weights import store_half
 from export.progress import Progress, silent
 from export.verify.typed import TypedBackend
+from sdk.backends.registry import BACKENDS, create_backend
 from sdk.errors import BundleError, UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx
     from numpy.typing import NDArray
 
     from export.frame_set import FrameSet
+    from export.reference import Inputs, Outputs
+    from sdk.bundle import Bundle
 
 PRECISIONS: Final = ("fp32", "fp16", "bf16", "int8")  # what users ask for; int8 gives two graphs
 RANGE_FRAMES: Final = 64  # of the calibration frames: extremes of activations settle early
@@ -42,14 +47,39 @@ class Variant:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What precisions are judged on.
+
+    Attributes:
+        frames: None of them a calibration frame.
+        reference: The original's scores of them [F].
+        tolerances: What each precision may drift.
+    """
+
+    frames: FrameSet
+    reference: NDArray[np.float64]
+    tolerances: Mapping[str, Tolerance] = field(default_factory=lambda: TOLERANCES)
+
+    def judge(
+        self, precision: str, run: Callable[[Inputs], Outputs]
+    ) -> tuple[Drift, tuple[str, ...]]:
+        """Measure a way of running the network.
+
+        Returns:
+            Its drift, and where that is outside the tolerance, in words.
+        """
+        scores = [run(inputs)["score"].item() for inputs in self.frames.inputs]
+        drift = measure_drift(self.reference, scores, groups=self.frames.groups)
+        return drift, tuple(violations(drift, self.tolerances[precision]))
+
+
 def make_variants(
     model: onnx.ModelProto,
     precisions: Sequence[str],
     calibration: FrameSet,
-    gate: FrameSet,
-    reference: NDArray[Any],
+    gate: Gate,
     *,
-    tolerances: Mapping[str, Tolerance] = TOLERANCES,
     progress: Progress = silent,
 ) -> list[Variant]:
     """Convert a network and measure each form of it.
@@ -58,19 +88,40 @@ def make_variants(
         model: The canonical FP32 graph.
         precisions: Any of "fp16", "bf16", "int8"; the last gives "int8" and "int8+fp16".
         calibration: Frames that ranges are measured on.
-        gate: Other frames, which drift is measured on.
-        reference: The original's scores of the gate frames [F].
-        tolerances: What each form may drift.
+        gate: What drift is measured on.
         progress: Told what is being done.
 
     Returns:
         The variants, also those outside their tolerance.
     """
-    made = _Maker(model, calibration, gate, reference, tolerances, progress)
+    made = _Maker(model, calibration, gate, progress)
     variants: list[Variant] = []
     for precision in precisions:
         variants += made.int8() if precision == "int8" else [made.low(model, precision, precision)]
     return variants
+
+
+def judge_on_runtimes(variant: Variant, bundle: Bundle, gate: Gate) -> Variant:
+    """Measure a variant for CPUs on the runtimes of this one: their kernels round in their own way.
+
+    Args:
+        variant: Of the precision "int8".
+        bundle: That holds it.
+        gate: What drift is measured on.
+
+    Returns:
+        The variant with what was found.
+    """
+    refusals, found = list(variant.refusals), {}
+    for name, entry in BACKENDS.items():
+        if find_spec(entry.package) is None:
+            continue
+        backend = create_backend(bundle, name, variant.precision)
+        drift, words = gate.judge(variant.precision, backend.infer)
+        backend.close()
+        found[name] = {key: getattr(drift, key) for key in ("max_abs", "p99_abs", "mean_abs")}
+        refusals += [f"on {name} {word}" for word in words]
+    return replace(variant, refusals=tuple(refusals), facts={**variant.facts, "on": found})
 
 
 def check_precisions(precisions: Sequence[str]) -> tuple[str, ...]:
@@ -106,9 +157,7 @@ def refuse_drift(variants: Sequence[Variant], name: str) -> None:
 class _Maker:
     model: onnx.ModelProto
     calibration: FrameSet
-    gate: FrameSet
-    reference: NDArray[Any]
-    tolerances: Mapping[str, Tolerance]
+    gate: Gate
     progress: Progress
 
     def low(self, model: onnx.ModelProto, precision: str, name: str) -> Variant:
@@ -130,11 +179,11 @@ class _Maker:
         """Quantise once; the rest in FP32 for CPUs and in FP16 for TensorRT."""
         from export.int8.build import build_int8
 
-        tolerance = self.tolerances["int8"]
+        tolerance = self.gate.tolerances["int8"]
         found = build_int8(
             self.model,
             self.calibration,
-            gate=self.gate,
+            gate=self.gate.frames,
             tolerance=tolerance,
             progress=self.progress,
         )
@@ -155,7 +204,5 @@ class _Maker:
         self.progress(f"score in {name}", 0, 0)
         stored = store_half(graph)
         backend = TypedBackend(stored.SerializeToString(deterministic=True), name)
-        scores = [backend.infer(inputs)["score"].item() for inputs in self.gate.inputs]
-        drift = measure_drift(self.reference, scores, groups=self.gate.groups)
-        refusals = tuple(violations(drift, self.tolerances[name]))
+        drift, refusals = self.gate.judge(name, backend.infer)
         return Variant(name, stored, drift, refusals, facts)

@@ -51,14 +51,35 @@ def write_bundle(
         UsageError: The key cannot be read.
         SinkError: The file cannot be written, for example because the disk is full.
     """
-    path = Path(path)
+    bundle, data = pack_bundle(path, manifest, members, private_key=private_key)
+    _write_atomically(bundle.path, data)
+    return bundle
+
+
+def pack_bundle(
+    path: str | os.PathLike[str],
+    manifest: Manifest,
+    members: Mapping[str, bytes],
+    *,
+    private_key: bytes | None = None,
+) -> tuple[Bundle, bytes]:
+    """Make a bundle without writing it: the bundle, and the bytes of its file.
+
+    Args:
+        path: Where it would lie.
+        manifest: As for `write_bundle`.
+        members: As for `write_bundle`.
+        private_key: As for `write_bundle`.
+
+    Raises:
+        BundleError: Manifest and members do not make a bundle that loads.
+        UsageError: The key cannot be read.
+    """
     digests = {name: hashlib.sha256(members[name]).hexdigest() for name in sorted(members)}
     text = encode_manifest(msgspec.structs.replace(manifest, files=digests))
     signed = {SIGNATURE_NAME: sign(text, private_key)} if private_key is not None else {}
     data = zip_bytes({MANIFEST_NAME: text, **signed, **{name: members[name] for name in digests}})
-    bundle = Bundle.from_bytes(data, path)
-    _write_atomically(path, data)
-    return bundle
+    return Bundle.from_bytes(data, Path(path)), data
 
 
 def zip_bytes(members: Mapping[str, bytes]) -> bytes:

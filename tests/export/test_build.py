@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor  # noqa: E402
 
+from export import variants  # noqa: E402
 from export.build import Recipe, build_bundle  # noqa: E402
 from export.description import Description, read_description  # noqa: E402
 from export.drift import TOLERANCES, Tolerance  # noqa: E402
@@ -133,6 +134,7 @@ def test_every_precision_is_judged_and_packed(tmp_path: Path, frame_set: FrameSe
     judged = certificate["precisions"]
     assert list(judged) == precisions[1:]
     assert all(one["accepted"] and one["drift"]["frames"] > 5 for one in judged.values())
+    assert set(judged["int8"]["on"]) == {"openvino", "onnxruntime"}
     for precision in ("fp16", "int8"):
         with Scorer(bundle, precision=precision) as scorer:
             assert scorer.verify() == pytest.approx(0, abs=2.0)
@@ -155,6 +157,31 @@ def test_drift_outside_the_tolerance_is_refused_unless_accepted(
     judged = bundle.manifest.certificate["precisions"]["fp16"]
     assert not judged["accepted"]
     assert "allowed is 1e-09" in judged["outside_tolerance"][0]
+
+
+def test_int8_is_judged_on_the_runtimes_too(
+    tmp_path: Path, frame_set: FrameSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if this processor's kernels saturated."""
+    real = variants.create_backend
+
+    class Saturated:
+        def __init__(self, *arguments: object) -> None:
+            self._backend = real(*arguments)  # type: ignore[arg-type]
+
+        def infer(self, inputs: object) -> dict[str, NDArray[np.float32]]:
+            return {"score": self._backend.infer(inputs)["score"] - 5}  # type: ignore[arg-type]
+
+        def close(self) -> None:
+            self._backend.close()
+
+    monkeypatch.setattr(variants, "create_backend", Saturated)
+    path = tmp_path / "small.framescore"
+    recipe = Recipe(precisions=("int8",))
+    with pytest.raises(BundleError, match=r"int8: on openvino p99 \|Δ\| is .*; allowed is 2") as e:
+        build_bundle(original(), frames(), path, DESCRIPTION, recipe=recipe, frames=frame_set)
+    assert "on onnxruntime" in e.value.message
+    assert not path.exists()
 
 
 def test_precisions_need_frames_and_must_be_known(tmp_path: Path) -> None:
