@@ -112,9 +112,15 @@ def _export(
     from export.variants import check_precisions
     from export.wish import grant
     from sdk.bundle import SUFFIX
+    from sdk.errors import UsageError
 
     chosen = Recipe(**recipe)
     others = check_precisions(chosen.precisions)
+    if frames is not None and not others:
+        raise UsageError(
+            "--frames are what other precisions are calibrated and judged on; fp32 needs none.",
+            hint="Say which, for example --precision fp16,int8",
+        )
     with show_stages() as progress:
         progress("load the model", 0, 0)
         granted = grant(wish)

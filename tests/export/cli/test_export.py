@@ -164,6 +164,7 @@ def test_an_onnx_file_brings_its_size(here: Path, capsys: pytest.CaptureFixture[
         ("--torch users_model:build --view resize:8x8 --score 2", "There is no output '2'"),
         ("--torch users_model:build --view crops:2x2@8 --dynamic-batch", "counts the 4 crops"),
         ("--torch iqa.models.glint_edge:build --view resize:8x8", "--view cannot be used"),
+        ("--torch users_model:build --view resize:8x8 --frames .", "--frames are what other"),
         ("--onnx gone.onnx", "gone.onnx cannot be read as ONNX: No such file"),
         ("--onnx gone.onnx --weights w.pt", "An ONNX file holds its weights"),
     ],
