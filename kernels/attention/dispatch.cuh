@@ -17,7 +17,7 @@ Status launch_config(const AttentionLaunch& launch) {
 
 template <AttentionTile tile, int dim>
 Status launch_tile(const AttentionLaunch& launch) {
-  if constexpr (!tile_numbers(tile, dim, false).built()) {
+  if constexpr (!tile_numbers(tile, dim).built()) {
     return Status::kUnsupportedTile;
   } else if (launch.type == DataType::kFloat16) {
     return launch.arguments.bias == nullptr ? launch_config<device::Half, tile, dim, false>(launch)
@@ -50,7 +50,7 @@ Status launch_attention_of(const AttentionLaunch& launch) {
 
 template <AttentionTile tile, int dim>
 constexpr std::size_t shared_bytes_of() {
-  if constexpr (tile_numbers(tile, dim, false).built()) {
+  if constexpr (tile_numbers(tile, dim).built()) {
     return ConfigOf<device::Half, tile, dim, false>::kSharedBytes;
   } else {
     return 0;

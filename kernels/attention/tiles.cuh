@@ -16,7 +16,7 @@ struct TileNumbers {
   constexpr bool built() const { return warps_q > 0; }
 };
 
-constexpr TileNumbers tile_numbers(AttentionTile tile, int dim, bool biased) {
+constexpr TileNumbers tile_numbers(AttentionTile tile, int dim) {
   const bool small = dim <= 64;
   switch (tile) {
     case AttentionTile::kRows128:
@@ -25,7 +25,7 @@ constexpr TileNumbers tile_numbers(AttentionTile tile, int dim, bool biased) {
       return small ? TileNumbers{4, 1, 1, 64, 2, 3}
                    : TileNumbers{4, 1, 1, 32, 2, dim <= 96 ? 3 : 2};
     case AttentionTile::kRows32:
-      return small ? TileNumbers{2, 2, 1, 32, 2, biased ? 3 : 4} : TileNumbers{};
+      return small ? TileNumbers{2, 2, 1, 32, 2, dim < 64 ? 4 : 3} : TileNumbers{};
     case AttentionTile::kRows16:
       return small ? TileNumbers{1, 4, 1, 16, 2, 4}
                    : TileNumbers{1, 4, 1, 16, 1, dim <= 96 ? 4 : 3};
@@ -38,10 +38,11 @@ constexpr TileNumbers tile_numbers(AttentionTile tile, int dim, bool biased) {
 }
 
 template <class Element, AttentionTile tile, int dim, bool biased>
-using ConfigOf = device::AttentionConfig<
-    Element, dim, tile_numbers(tile, dim, biased).warps_q, tile_numbers(tile, dim, biased).warps_kv,
-    tile_numbers(tile, dim, biased).row_blocks, tile_numbers(tile, dim, biased).keys,
-    tile_numbers(tile, dim, biased).stages, tile_numbers(tile, dim, biased).blocks, biased>;
+using ConfigOf =
+    device::AttentionConfig<Element, dim, tile_numbers(tile, dim).warps_q,
+                            tile_numbers(tile, dim).warps_kv, tile_numbers(tile, dim).row_blocks,
+                            tile_numbers(tile, dim).keys, tile_numbers(tile, dim).stages,
+                            tile_numbers(tile, dim).blocks, biased>;
 
 // One launch with everything known but its tile and type; each head dimension is compiled apart.
 struct AttentionLaunch {

@@ -10,7 +10,7 @@
 namespace framescore::kernels {
 
 constexpr auto kTile = AttentionTile::FRAMESCORE_TILE;
-constexpr bool kBuilt = tile_numbers(kTile, FRAMESCORE_HEAD_DIM, false).built();
+constexpr bool kBuilt = tile_numbers(kTile, FRAMESCORE_HEAD_DIM).built();
 // A tile that is not built for this head dimension leaves zeros; kRows64 exists for all of them.
 using Config = ConfigOf<device::FRAMESCORE_ELEMENT, kBuilt ? kTile : AttentionTile::kRows64,
                         FRAMESCORE_HEAD_DIM, false>;
