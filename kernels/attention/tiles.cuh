@@ -30,7 +30,7 @@ constexpr TileNumbers tile_numbers(AttentionTile tile, int dim) {
       return small ? TileNumbers{1, 4, 1, 16, 2, 4}
                    : TileNumbers{1, 4, 1, 16, 1, dim <= 96 ? 4 : 3};
     case AttentionTile::kRows16Resident:
-      return small ? TileNumbers{1, 4, 1, 64, 1, 3} : TileNumbers{};
+      return small ? TileNumbers{1, 4, 1, 64, 1, dim < 64 ? 3 : 2} : TileNumbers{};
     case AttentionTile::kAuto:
       break;
   }
