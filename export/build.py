@@ -11,7 +11,6 @@ import numpy as np
 
 from export.certificate import write_certificate
 from export.drift import TOLERANCES, Tolerance
-from export.graph import OPSETS
 from export.half_weights import store_half
 from export.progress import Progress, silent
 from export.reference import run_onnx
@@ -171,8 +170,8 @@ def _assemble(
     )
     manifest = Manifest(
         **{name: getattr(description, name) for name in description.__struct_fields__},
-        onnx=_entry("fp32", recipe),
-        variants=tuple(_entry(variant.precision, recipe) for variant in parts.variants),
+        onnx=_entry("fp32", parts.graph, recipe),
+        variants=tuple(_entry(one.precision, one.graph, recipe) for one in parts.variants),
         golden=GoldenFile(file="golden.npz"),
         certificate=certificate,
     )
@@ -216,11 +215,11 @@ def _judge(
     return _Judged(make_variants(graph, precisions, calibration, gate, progress=progress), gate)
 
 
-def _entry(precision: str, recipe: Recipe) -> OnnxGraph:
+def _entry(precision: str, graph: onnx.ModelProto, recipe: Recipe) -> OnnxGraph:
     file = "model.onnx" if precision == "fp32" else f"model.{precision.replace('+', '-')}.onnx"
     return OnnxGraph(
         file=file,
-        opset=OPSETS[recipe.profile],
+        opset=max(e.version for e in graph.opset_import if e.domain in ("", "ai.onnx")),
         precision=precision,
         profile=recipe.profile,
         dynamic_batch=recipe.dynamic_batch,

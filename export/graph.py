@@ -71,6 +71,7 @@ def finish_graph(
     _forget_origin(slim)
     if dynamic_batch:
         _free_first_dimension(slim.graph)
+        _measure_casts(slim.graph)
     slim = onnx.shape_inference.infer_shapes(name_nodes(slim), strict_mode=True, data_prop=True)
     slim = name_nodes(say_global_pool(fuse_layer_norms(slim)))
     onnx.checker.check_model(slim, full_check=True)
@@ -133,6 +134,24 @@ def _forget_origin(model: onnx.ModelProto) -> None:
 def _free_first_dimension(graph: onnx.GraphProto) -> None:
     for value in (*graph.input, *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = BATCH
+
+
+def _measure_casts(graph: onnx.GraphProto) -> None:
+    """Ask the cast of an input for its sides, not the input: TensorRT takes uint8 to cast it only.
+
+    The casts go first, so that they are computed before whoever asks.
+    """
+    inputs = {value.name for value in graph.input}
+    casts = [node for node in graph.node if node.op_type == "Cast" and node.input[0] in inputs]
+    cast_of = {node.input[0]: node.output[0] for node in casts}
+    rest = [node for node in graph.node if node not in casts]
+    for node in rest:
+        if node.op_type == "Shape" and node.input[0] in cast_of:
+            node.input[0] = cast_of[node.input[0]]
+    nodes = [*casts, *rest]
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
 
 
 def _refuse_foreign_operators(model: onnx.ModelProto, lines: Mapping[str, str]) -> None:

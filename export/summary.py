@@ -10,7 +10,7 @@ from typing import Any, Final
 import onnx
 from onnx import helper
 
-from export.graph import count_operators, count_parameters
+from export.graph import count_operators, count_parameters, simplify
 from export.shapes import shape_of
 
 Shape = tuple[int, ...]
@@ -43,9 +43,22 @@ def summarise(model: onnx.ModelProto) -> Summary:
     Args:
         model: A graph with inferred shapes; a free first dimension counts as 1.
     """
-    shapes = _shapes(model.graph)
-    macs = sum(count_macs(node, shapes) for node in model.graph.node)
+    graph = _for_one_frame(model).graph
+    shapes = _shapes(graph)
+    macs = sum(count_macs(node, shapes) for node in graph.node)
     return Summary(count_parameters(model), macs, count_operators(model))
+
+
+def _for_one_frame(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph with its free first dimension set to 1, and shapes that follow from it."""
+    if all(isinstance(side, int) for value in model.graph.input for side in shape_of(value)):
+        return model
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    del fixed.graph.value_info[:]
+    for value in (*fixed.graph.input, *fixed.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    return onnx.shape_inference.infer_shapes(simplify(fixed), data_prop=True)
 
 
 def count_macs(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:

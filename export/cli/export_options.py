@@ -207,6 +207,26 @@ Frames = Annotated[
         rich_help_panel=_GRAPHS,
     ),
 ]
+Count = Annotated[
+    int | None,
+    typer.Option(
+        "--count",
+        min=16,
+        metavar="N",
+        help="How many frames to make of them; fewer for large views and slow models.",
+        show_default="256",
+        rich_help_panel=_GRAPHS,
+    ),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="DIR",
+        help="Write what INT8 trades for what there: drift against share, CSV and PNG.",
+        rich_help_panel=_GRAPHS,
+    ),
+]
 AcceptDrift = Annotated[
     bool,
     typer.Option(

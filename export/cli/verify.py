@@ -58,6 +58,7 @@ def verify(
     srocc_drop: opt.SroccDrop = None,
     bisect: opt.Bisect = False,
     time: opt.Time = False,
+    public_key: opt.PublicKey = None,
     worst: opt.Worst = None,
     json: opt.Json = False,
     output: opt.OutputFile = None,
@@ -75,6 +76,8 @@ def verify(
     from sdk.bundle import Bundle
 
     loaded = Bundle.load(bundle)
+    if public_key is not None:
+        loaded.check_signature(_read_key(public_key))
     limits = _limits(
         max_abs=max_drift, p99_abs=p99_drift, mean_abs=mean_drift, srocc_drop=srocc_drop
     )
@@ -108,6 +111,17 @@ def verify(
         say(f"{len(saved)} pictures of the worst frames are in {worst}.")
     _print(report, found, timed, json=json, output=output)
     return EXIT_OK if report.passed else EXIT_FAILURE
+
+
+def _read_key(path: Path) -> bytes:
+    from sdk.errors import UsageError
+
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"The public key {path} cannot be read: {error.strerror or error}."
+        ) from error
 
 
 def _limits(**given: float | None) -> Mapping[str, Tolerance]:

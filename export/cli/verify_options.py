@@ -129,6 +129,15 @@ Time = Annotated[
         "--time", help="Measure the latency of each precision too.", rich_help_panel=_OUTPUT
     ),
 ]
+PublicKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--public-key",
+        metavar="PEM",
+        help="Refuse the bundle unless the owner of this Ed25519 key signed it.",
+        rich_help_panel=_LIMITS,
+    ),
+]
 Worst = Annotated[
     Path | None,
     typer.Option(

@@ -128,8 +128,8 @@ class GlintEdge(nn.Module):
         """Quality logit ``[B]``, log-variance ``[B]`` and cause logits ``[B, 12]``."""
         # One pass of the trunk over both views: a tenth faster on two cores than two passes.
         stride4, stride8 = self.shallow(torch.cat([fragments.float(), resize.float()]))
-        (local8, context8), (local4, _) = stride8.chunk(2), stride4.chunk(2)
-        return self.deep_logits(local4, local8, context8)
+        frames = fragments.shape[0]  # slices, not chunk(2), so that a free batch can be exported
+        return self.deep_logits(stride4[:frames], stride8[:frames], stride8[frames:])
 
     def deep_logits(
         self, local4: Tensor, local8: Tensor, context8: Tensor

@@ -15,8 +15,10 @@ pytest.importorskip("transformers")
 from export.convention import ImageConvention  # noqa: E402
 from export.engine import Options, build_graph  # noqa: E402
 from export.graph import OPSETS  # noqa: E402
+from export.mixed_precision import to_low_precision  # noqa: E402
 from export.reference import run_scores  # noqa: E402
 from export.to_onnx import ImageNetwork  # noqa: E402
+from export.verify.typed import TypedBackend  # noqa: E402
 from sdk.views import View  # noqa: E402
 
 from .zoo import ZOO, build, pictures  # noqa: E402
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 TOLERANCE = 0.01  # points; scores spread over 60, and heads amplify float32's noise
+TOLERANCE_FP16 = 0.5  # points: what the gate allows
 SPREAD = 55
 
 
@@ -61,14 +64,19 @@ def test_scores_are_equal_everywhere(name: str) -> None:
         data = graph.SerializeToString()
         for scores in (run_scores(data, frames), openvino_scores(data, frames)):
             np.testing.assert_allclose(scores, expected, rtol=0, atol=TOLERANCE)
-        check_plan(data, profile)
+        check_plan(data, "fp32", profile)
+        low = to_low_precision(graph, frames).model.SerializeToString()
+        typed = TypedBackend(low, "fp16")
+        rounded = [typed.infer(frame)["score"].item() for frame in frames]
+        np.testing.assert_allclose(rounded, expected, rtol=0, atol=TOLERANCE_FP16)
+        check_plan(low, "fp16", profile)
 
 
-def check_plan(graph: bytes, profile: str) -> None:
+def check_plan(graph: bytes, precision: str, profile: str) -> None:
     """Build an engine for one GPU generation; TensorRT-RTX needs no GPU to build."""
     pytest.importorskip("tensorrt_rtx")
     engine = build_graph(
-        graph, name="zoo", precision="fp32", target="sm_86", profile=profile,
+        graph, name="zoo", precision=precision, target="sm_86", profile=profile,
         options=Options(cache=False),
     )  # fmt: skip
     assert len(engine.plan) > len(graph) / 2

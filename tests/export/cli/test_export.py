@@ -126,6 +126,24 @@ def test_a_key_signs_the_bundle(here: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.slow
+def test_precisions_are_judged_timed_and_reported(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--precision", "fp16,int8", "--count", "48", "--accept-drift", "--report", "report"]
+    assert main(["export", "--torch", "users_model:build", "--view", "resize:64x64", *options]) == 0
+    out, err = capsys.readouterr()
+    bundle = Bundle.load(here / out.strip())
+    assert [x.precision for x in bundle.graphs()] == ["fp32", "fp16", "int8", "int8+fp16"]
+    assert "fp16                 max |Δ|" in err
+    assert "of the work in INT8" in err
+    assert "int8 on openvino is" in " ".join(err.split())
+    assert "as fast as fp32 here" in " ".join(err.split())
+    header, *points = (here / "report" / "int8.csv").read_text().splitlines()
+    assert "share" in header
+    assert points
+    assert (here / "report" / "int8.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_profiles_and_free_batches(here: Path) -> None:
     words = "export --torch users_model:build --view resize:32x32 --dynamic-batch -o b.framescore"
     assert main([*words.split(), "--profile", "compat"]) == 0

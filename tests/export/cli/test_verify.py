@@ -256,6 +256,22 @@ def test_labels_that_match_nothing(
     assert "0 of 6 frames have a label" in result.err
 
 
+def test_a_signature_is_asked_for(verify: Verify, sound: Bundle, tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    from cryptography.hazmat.primitives import serialization as ser
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+
+    key = ed25519.Ed25519PrivateKey.generate().public_key()
+    pem = key.public_bytes(ser.Encoding.PEM, ser.PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "public.pem").write_bytes(pem)
+    unsigned = verify(sound, "--public-key", tmp_path / "public.pem")
+    assert (unsigned.code, unsigned.out) == (1, "")
+    assert "is not signed" in unsigned.err
+    missing = verify(sound, "--public-key", tmp_path / "no.pem")
+    assert missing.code == 2
+    assert "cannot be read: No such file" in missing.err
+
+
 def test_a_bundle_that_is_none(verify: Verify, tmp_path: Path) -> None:
     assert verify("no-such-model").code == 1
     (tmp_path / "b.framescore").write_bytes(b"nothing")

@@ -1,0 +1,42 @@
+"""The default model through the exporter, with a free batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from export.models import builder_of, declared_by, find_builder  # noqa: E402
+from export.reference import open_session  # noqa: E402
+from export.summary import summarise  # noqa: E402
+from export.to_onnx import ViewNetwork, load_weights  # noqa: E402
+from sdk.views import View  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_free_batch_scores_each_frame_as_alone(repository: Path) -> None:
+    module, build = find_builder(builder_of("glint-edge"))
+    declared = declared_by(module)
+    views = {name: View.parse(spec) for name, spec in declared.views.items()}
+    network = build()
+    load_weights(network, repository / "iqa" / "weights" / "glint_edge.safetensors")
+    original = ViewNetwork(network, views, declared.outputs)
+    free = original.graph(dynamic_batch=True)
+    random = np.random.default_rng(0)
+    frames = {
+        name: random.integers(0, 256, (3, 224, 224, 3), np.uint8)
+        // np.uint8([[[[1]]], [[[2]]], [[[4]]]])
+        for name in views
+    }
+    [together] = open_session(free.SerializeToString()).run(["score"], frames)
+    alone = [
+        original.run({name: frame[i : i + 1] for name, frame in frames.items()})["score"].item()
+        for i in range(3)
+    ]
+    assert np.ptp(alone) > 1
+    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-4)
+    assert summarise(free).macs == summarise(original.graph()).macs
