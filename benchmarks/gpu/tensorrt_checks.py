@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from benchmarks.gpu.tensorrt_run import LoadedEngine
 from benchmarks.timing import summarise
 from export.drift import TOLERANCES, measure_drift, violations
 from export.engine import Engine, Options, build, build_graph
 from export.engine.entry import SIDECAR, read_sidecar
+from export.engine.loaded import LoadedEngine
+from export.engine.options import FUSED, NATIVE
 from export.engine.targets import resolve_target
 from sdk.bundle import Bundle
 from sdk.manifest import OnnxGraph
@@ -37,6 +39,7 @@ class Plan:
     runs: int
     warm_up: int
     build_only: bool
+    plugins: tuple[str, ...] = ()
 
 
 def checks(plan: Plan) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
@@ -46,6 +49,9 @@ def checks(plan: Plan) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
         yield f"attention {precision}", lambda p=precision: check_attention(plan, p)
         yield f"scores {precision}", lambda p=precision: check_scores(plan, p)
         yield f"speed {precision}", lambda p=precision: check_speed(plan, p)
+    for precision in plan.precisions:
+        yield f"our attention {precision}", lambda p=precision: check_our_attention(plan, p)
+        yield f"the faster attention {precision}", lambda p=precision: check_auto(plan, p)
     yield "cache: found again", lambda: check_found_again(plan)
     yield "cache: stale plan", lambda: check_stale(plan)
     yield "cache: damaged plan", lambda: check_damaged(plan)
@@ -104,6 +110,44 @@ def check_speed(plan: Plan, precision: str) -> dict[str, Any]:
         }
 
 
+def check_our_attention(plan: Plan, precision: str) -> dict[str, Any]:
+    """Build with our attention: by the library of --plugin, else by kernels within the plan."""
+    _refuse_without_ours(plan, precision)
+    engine = _build(plan, precision, attention=FUSED, plugins=plan.plugins)
+    found = {"attention": str(engine.fusion), "seconds": engine.seconds}
+    assert engine.attention == FUSED
+    if plan.build_only:
+        return {**found, "note": "built only, which proves nothing about running it"}
+    loaded = _load(engine)
+    scores = [float(loaded.infer(frame)["score"][0]) for frame in plan.bundle.golden.frames()]
+    times = summarise(loaded.time_graph(plan.runs, plan.warm_up))
+    loaded.close()
+    drift = measure_drift(plan.bundle.golden.score, np.array(scores))
+    beyond = violations(drift, TOLERANCES[precision])
+    assert not beyond, "; ".join(beyond)
+    return {**found, "graph_ms": times, "max_abs": drift.max_abs}
+
+
+def check_auto(plan: Plan, precision: str) -> dict[str, Any]:
+    """Let the build find out which attention makes the engine faster; see `export.engine.trial`."""
+    _refuse_without_ours(plan, precision)
+    if plan.build_only:
+        raise NotApplicableError("--build-only runs nothing")
+    engine = _build(plan, precision, attention="auto", plugins=plan.plugins)
+    assert engine.attention in (NATIVE, FUSED)
+    assert engine.choice, "nothing says why"
+    return {"attention": engine.attention, "reason": engine.choice}
+
+
+def _refuse_without_ours(plan: Plan, precision: str) -> None:
+    if not resolve_target(plan.target).toolkit.features.plugins:
+        raise NotApplicableError("TensorRT-RTX takes no plugins")
+    if precision == "fp32":
+        raise NotApplicableError("our attention is for fp16 and bf16")
+    if not _build(plan, precision).fusion.blocks:
+        raise NotApplicableError("no attention in this network")
+
+
 def check_found_again(plan: Plan) -> dict[str, Any]:
     """A second build is none."""
     _build(plan, plan.precisions[0])
@@ -151,7 +195,7 @@ def check_option(plan: Plan, option: str) -> dict[str, Any]:
     engine = build(plan.bundle, target=plan.target, precision=precision, **{option: True})
     found = {"mebibytes": round(engine.info.size / 2**20, 2), "seconds": engine.seconds}
     if option != "strip" and not plan.build_only:
-        LoadedEngine(engine).close()
+        _load(engine).close()
     return found
 
 
@@ -188,7 +232,7 @@ def check_w8a8(plan: Plan) -> dict[str, Any]:
     found = {"mebibytes": round(engine.info.size / 2**20, 2), "seconds": engine.seconds}
     if plan.build_only:
         return {**found, "note": "built only, which proves nothing about running it"}
-    loaded = LoadedEngine(engine)
+    loaded = _load(engine)
     scores = [float(loaded.infer(x)["score"][0]) for x in plan.bundle.golden.frames()]
     loaded.close()
     beyond = violations(
@@ -202,7 +246,7 @@ def check_w8a8(plan: Plan) -> dict[str, Any]:
 def _loaded(plan: Plan, precision: str) -> Iterator[LoadedEngine]:
     if plan.build_only:
         raise NotApplicableError("--build-only runs nothing")
-    loaded = LoadedEngine(_build(plan, precision))
+    loaded = _load(_build(plan, precision))
     try:
         yield loaded
     finally:
@@ -223,8 +267,12 @@ def _messages() -> Iterator[list[str]]:
         logger.removeHandler(handler)
 
 
-def _build(plan: Plan, precision: str) -> Engine:
-    return build(plan.bundle, target=plan.target, precision=precision)
+def _build(plan: Plan, precision: str, **options: Any) -> Engine:
+    return build(plan.bundle, target=plan.target, precision=precision, **options)
+
+
+def _load(engine: Engine) -> LoadedEngine:
+    return LoadedEngine(engine.backend, engine.plan, engine.info.built.tensors, sys.stderr)
 
 
 def _timed_build(plan: Plan, file: Path) -> float:

@@ -57,6 +57,14 @@ def build(
             rich_help_panel=_PLAN,
         ),
     ] = None,
+    attention: Annotated[
+        str,
+        typer.Option(
+            metavar="A",
+            help="native: TensorRT's own; fused: ours, by --plugin or within the plan; auto: "
+            "whichever is faster here.",
+        ),
+    ] = "native",
     version_compatible: Annotated[
         bool,
         typer.Option(
@@ -97,9 +105,12 @@ def build(
             strip=strip,
             hardware_compat=hardware_compat,
             plugins=plugin or (),
+            attention=attention,
             progress=progress,
         )
     _print(_engine_json(engine) if json else _engine_text(engine))
+    if engine.choice and not json:
+        say(f"attention: {engine.attention}, for {engine.choice}")
     if engine.fusion.unfused and not json:
         _say_unfused(engine)
     return EXIT_OK
@@ -199,7 +210,8 @@ def _engine_json(engine: Engine) -> str:
 
     fields = msgspec.to_builtins(engine.info)
     places = {"plan": str(engine.path), "log": str(engine.log), "from_cache": engine.from_cache}
-    return _as_json({**fields, **places, "attention": str(engine.fusion)})
+    attention = {"attention": str(engine.fusion), "choice": engine.choice}
+    return _as_json({**fields, **places, **attention})
 
 
 def _engine_text(engine: Engine) -> str:

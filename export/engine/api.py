@@ -23,11 +23,13 @@ class Features:
     Attributes:
         ahead_of_time: Builds on a CPU for GPUs that are named, and times nothing: TensorRT-RTX.
         plugins: Operators may come from libraries.
+        quick_plugins: A plan may hold operators' kernels, described in Python.
         native_attention: Parses the `Attention` operator of opset 23.
     """
 
     ahead_of_time: bool
     plugins: bool
+    quick_plugins: bool
     native_attention: bool
 
 

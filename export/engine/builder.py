@@ -9,6 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Final
 
+from export.attention_plugin import register
 from export.engine.api import Toolkit, load_toolkit
 from export.engine.fusion import (
     Fusion,
@@ -85,7 +86,7 @@ def _build(toolkit: Toolkit, job: Job, log: BuildLog, send: Send) -> Built:
     return Built(
         tensors=describe_tensors(network, job.batch, job.pictures),
         layers=network.num_layers,
-        fusion=_fusion(toolkit, network, plan, log, logger),
+        fusion=_fusion(toolkit, network, plan, log, logger).with_ours(job.own_attention),
         seconds=round(seconds, 3),
     )
 
@@ -135,6 +136,8 @@ def _load_plugins(toolkit: Toolkit, builder: IBuilder, logger: object, job: Job)
                 f"{toolkit.name} cannot load the plugin library {library}.",
                 hint="Is it built for this TensorRT, and are the libraries it needs found?",
             )
+    if job.kernels:
+        register(job.kernels)
 
 
 def _refuse_w8a8(toolkit: Toolkit, network: INetwork, job: Job) -> None:

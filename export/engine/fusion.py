@@ -16,6 +16,7 @@ import msgspec
 
 from export.engine.surface import ILayer, ITensor, TensorRT
 
+OUR_KERNEL: Final = "framescore_attention"
 _FUSED: Final = re.compile(r"(?:^|_)f?mha(?:_|$)|flash_attention", re.IGNORECASE)
 _NODE: Final = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
 _LOGGED: Final = re.compile(r"^Name: (?P<name>.*?), LayerType: (?P<type>[^,]*)(?P<rest>.*)$")
@@ -49,6 +50,12 @@ class Fusion(msgspec.Struct, frozen=True, kw_only=True):
     def unfused(self) -> tuple[str, ...]:
         """The nodes whose attention runs as several kernels; none where it isn't known."""
         return tuple(block.node for block in self.blocks if self.source and not block.kernel)
+
+    def with_ours(self, nodes: Iterable[str]) -> Fusion:
+        """Add attention that our plugin computes: one kernel each, whatever the builder does."""
+        ours = tuple(AttentionBlock(node=node, kernel=OUR_KERNEL) for node in nodes)
+        source = self.source or ("" if self.blocks or not ours else "our plugin")
+        return Fusion(blocks=(*ours, *self.blocks), source=source)
 
     def __str__(self) -> str:
         if not self.blocks:

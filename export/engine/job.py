@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from export.engine.plan import Built
+from export.attention_plugin import AttentionKernel
+from export.engine.plan import Built, TensorInfo
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
+class Job(msgspec.Struct, frozen=True, kw_only=True, tag="build"):
     """One build.
 
     Attributes:
@@ -24,6 +25,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         plugins: Libraries to load and to put into the plan.
         timing_cache: File with the builder's measurements, read if it is there, written after.
         allow_w8a8: Build quantised activations on TensorRT-RTX too.
+        kernels: Attention kernels that the graph's quick plugins take into the plan.
+        own_attention: Nodes of the graph that are our attention.
     """
 
     backend: str
@@ -39,6 +42,30 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     plugins: tuple[str, ...] = ()
     timing_cache: str = ""
     allow_w8a8: bool = False
+    kernels: tuple[AttentionKernel, ...] = ()
+    own_attention: tuple[str, ...] = ()
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True, tag="trial"):
+    """An engine to run on this machine's GPU.
+
+    Attributes:
+        backend: "tensorrt" or "tensorrt_rtx".
+        plan: The plan.
+        tensors: Its inputs and outputs.
+        frames: File of the frames to score: uint8 arrays called "NUMBER/INPUT".
+        log: The file that messages are added to.
+        runs: How often to time it.
+        warm_up: Runs before them.
+    """
+
+    backend: str
+    plan: str
+    tensors: tuple[TensorInfo, ...]
+    frames: str
+    log: str
+    runs: int = 300
+    warm_up: int = 50
 
 
 class Step(msgspec.Struct, frozen=True, tag="step"):
@@ -69,4 +96,16 @@ class Failure(msgspec.Struct, frozen=True, tag="failure"):
     usage: bool
 
 
-Message = Step | Note | Failure | Built
+class Measured(msgspec.Struct, frozen=True, kw_only=True, tag="measured"):
+    """What an engine gave and took on this machine.
+
+    Attributes:
+        scores: Of the frames.
+        milliseconds: Of each run of the whole network on the GPU, without copies.
+    """
+
+    scores: tuple[float, ...]
+    milliseconds: tuple[float, ...]
+
+
+Message = Step | Note | Failure | Built | Measured

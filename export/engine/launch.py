@@ -1,4 +1,7 @@
-"""Runs a build in a process of its own: passes its progress on, ends it when nobody wants it."""
+"""Runs a build or a trial in a process of its own, whose progress it passes on.
+
+The process ends when nobody wants its answer any more.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import IO, Final
 
 import msgspec
 
-from export.engine.job import Failure, Job, Message, Note, Step
+from export.engine.job import Failure, Job, Measured, Message, Note, Step, Trial
 from export.engine.plan import Built
 from export.engine.worker import command
 from export.progress import Progress
@@ -33,6 +36,28 @@ def run_build(job: Job, progress: Progress) -> Built:
         BackendError: The builder refuses the graph, or dies.
         UsageError: The job asks for what cannot be.
     """
+    built = _run(job, progress)
+    assert isinstance(built, Built)  # what a job is answered with
+    return built
+
+
+def run_trial(trial: Trial, progress: Progress) -> Measured:
+    """Run an engine on this machine's GPU.
+
+    Args:
+        trial: The engine and the frames.
+        progress: As of `run_build`.
+
+    Raises:
+        BackendError: It cannot be run, or dies.
+    """
+    progress("running", 0, 0)
+    measured = _run(trial, progress)
+    assert isinstance(measured, Measured)
+    return measured
+
+
+def _run(job: Job | Trial, progress: Progress) -> Built | Measured:
     with (
         Path(job.log).open("ab") as errors,
         subprocess.Popen(
@@ -47,13 +72,13 @@ def run_build(job: Job, progress: Progress) -> Built:
             assert process.stdin is not None  # so asked for
             assert process.stdout is not None
             _send(process.stdin, job)
-            built = _follow(process.stdout, progress)
+            answer = _follow(process.stdout, progress)
         finally:
             process.kill()  # it has ended, or is to end now
-    return built or _raise_death(process.returncode, Path(job.log))
+    return answer or _raise_death(process.returncode, Path(job.log))
 
 
-def _send(stream: IO[bytes], job: Job) -> None:
+def _send(stream: IO[bytes], job: Job | Trial) -> None:
     """Send the job; a process that died over its imports is noticed by what it doesn't answer."""
     try:
         stream.write(msgspec.json.encode(job) + b"\n")
@@ -62,11 +87,11 @@ def _send(stream: IO[bytes], job: Job) -> None:
         return
 
 
-def _follow(stream: IO[bytes], progress: Progress) -> Built | None:
+def _follow(stream: IO[bytes], progress: Progress) -> Built | Measured | None:
     """Pass messages on until the last; None if the process ends without one."""
     for line in stream:
         message: Message = msgspec.json.decode(line, type=Message)
-        if isinstance(message, Built):
+        if isinstance(message, Built | Measured):
             return message
         if isinstance(message, Failure):
             raise _as_error(message)

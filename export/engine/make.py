@@ -6,21 +6,33 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import msgspec
 
 from export.engine.cache import PlanCache
 from export.engine.entry import LOG, PLAN, load_engine, write_sidecar
 from export.engine.graphs import choose_graph
 from export.engine.job import Job
 from export.engine.launch import run_build
-from export.engine.options import Options, check_options, frame_range
+from export.engine.options import (
+    AUTO,
+    FUSED,
+    MODES,
+    NATIVE,
+    Options,
+    check_options,
+    frame_range,
+)
+from export.engine.ours import OwnAttention, with_our_attention
 from export.engine.plan import Built, Engine
 from export.engine.recipe import Recipe
 from export.engine.targets import Target, resolve_target
 from export.progress import Progress, silent
 from sdk.bundle import Bundle
-from sdk.errors import UsageError
+from sdk.errors import BackendError, UsageError
 
 _GRAPH = "network.onnx"
 
@@ -36,6 +48,7 @@ def build(
     strip: bool = False,
     hardware_compat: bool = False,
     plugins: Sequence[str | os.PathLike[str]] = (),
+    attention: str = NATIVE,
     cache: bool = True,
     progress: Progress = silent,
 ) -> Engine:
@@ -54,6 +67,9 @@ def build(
         strip: Leave the weights out; a runtime that has the graph puts them back.
         hardware_compat: Let every GPU from Ampere on run the plan.
         plugins: Libraries with operators, which become part of the plan.
+        attention: "native": TensorRT's own; "fused": ours where it computes the same, from the
+            library among the plugins or else in the plan; "auto": whichever makes the whole engine
+            faster on this machine, with scores that are right. TensorRT-RTX has its own only.
         cache: Take the plan from the cache if it is there, and keep it there.
         progress: Told where the build is; raise from it to cancel.
 
@@ -73,19 +89,56 @@ def build(
         hardware_compat=hardware_compat,
         plugins=tuple(str(Path(plugin).absolute()) for plugin in plugins),
         cache=cache,
+        attention=_check_mode(attention),
     )
     resolved = resolve_target(target)
-    graph = choose_graph(bundle, precision, frame_range(options.batch), resolved.toolkit.features)
+    if options.attention == AUTO:
+        return _build_faster(bundle, precision, resolved, options, progress)
+    return _build_form(bundle, precision, resolved, options, progress)
+
+
+def _check_mode(attention: str) -> str:
+    if attention not in MODES:
+        raise UsageError(
+            f"There is no attention {attention!r}.", hint=f"There are {', '.join(MODES)}."
+        )
+    return attention
+
+
+def _build_form(
+    bundle: Bundle, precision: str, target: Target, options: Options, progress: Progress
+) -> Engine:
+    """Build the graph of a precision with one kind of attention."""
+    graph = choose_graph(bundle, precision, frame_range(options.batch), target.toolkit.features)
     return build_graph(
         bundle.members[graph.file],
         name=bundle.manifest.id,
         precision=precision,
         profile=graph.profile,
-        target=resolved,
+        target=target,
         pictures={name: view.shape[0] for name, view in bundle.views.items()},
         options=options,
         progress=progress,
     )
+
+
+def _build_faster(
+    bundle: Bundle, precision: str, target: Target, options: Options, progress: Progress
+) -> Engine:
+    """Build both kinds of attention and keep the faster; native where ours cannot be had."""
+    from export.engine.trial import choose_engine
+
+    own = msgspec.structs.replace(options, attention=NATIVE, plugins=())  # bundles need none
+    native = _build_form(bundle, precision, target, own, progress)
+    if not target.toolkit.features.plugins:
+        return replace(native, choice=f"{target.toolkit.name} takes no plugins")
+    try:
+        ours = msgspec.structs.replace(options, attention=FUSED)
+        fused = _build_form(bundle, precision, target, ours, progress)
+    except (BackendError, UsageError) as error:
+        return replace(native, choice=f"ours cannot be had: {error}")
+    choice = choose_engine(bundle, native, fused, progress)
+    return replace(fused if choice.attention == FUSED else native, choice=choice.reason)
 
 
 def build_graph(
@@ -122,9 +175,13 @@ def build_graph(
     target = resolve_target(target) if isinstance(target, str) else target
     check_options(target.toolkit, options)
     recipe = _recipe(graph, name, precision, profile, target, dict(pictures or {}), options)
+    own = OwnAttention(graph, ())
+    if options.attention == FUSED:
+        own = with_our_attention(graph, target.toolkit, options)
+        recipe = msgspec.structs.replace(recipe, rewritten_sha256=own.sha256)
 
     def run(folder: Path) -> Built:
-        return _run(folder, graph, recipe, options, progress)
+        return _run(folder, own, recipe, options, progress)
 
     if options.cache:
         return PlanCache().get_or_build(recipe, run, progress)
@@ -134,9 +191,11 @@ def build_graph(
     return Engine(built.plan, info)
 
 
-def _run(folder: Path, graph: bytes, recipe: Recipe, options: Options, progress: Progress) -> Built:
+def _run(
+    folder: Path, own: OwnAttention, recipe: Recipe, options: Options, progress: Progress
+) -> Built:
     source = folder / _GRAPH
-    source.write_bytes(graph)
+    source.write_bytes(own.graph)
     job = Job(
         backend=recipe.backend,
         graph=str(source),
@@ -151,6 +210,8 @@ def _run(folder: Path, graph: bytes, recipe: Recipe, options: Options, progress:
         plugins=options.plugins,
         timing_cache=options.timing_cache or "",
         allow_w8a8=options.allow_w8a8,
+        kernels=own.kernels,
+        own_attention=own.nodes,
     )
     built = run_build(job, progress)
     source.unlink()  # the bundle has it
@@ -184,6 +245,7 @@ def _recipe(
         strip=options.strip,
         hardware_compat=options.hardware_compat,
         plugins=tuple(_sha256(path) for path in options.plugins),
+        attention=options.attention,
     )
 
 

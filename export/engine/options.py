@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from export.engine.api import Toolkit
 from export.engine.gpu import find_gpu
 from sdk.errors import UsageError
+
+NATIVE: Final = "native"
+FUSED: Final = "fused"
+AUTO: Final = "auto"
+MODES: Final = (NATIVE, FUSED, AUTO)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +29,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         cache: Take the plan from the cache if it is there, and keep it there.
         allow_w8a8: Build INT8 activations on TensorRT-RTX too, to see that they parse; no plan to
             rely on.
+        attention: "native", TensorRT's own, or "fused", ours.
     """
 
     batch: tuple[int, ...] = (1,)
@@ -32,6 +40,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     plugins: tuple[str, ...] = ()
     cache: bool = True
     allow_w8a8: bool = False
+    attention: str = NATIVE
 
 
 def frame_range(batch: tuple[int, ...]) -> tuple[int, int, int]:
@@ -63,6 +72,16 @@ def check_options(toolkit: Toolkit, options: Options) -> None:
     Raises:
         UsageError: It means nothing to the backend; the message says why.
     """
+    if options.attention not in (NATIVE, FUSED):
+        raise UsageError(
+            f"There is no attention {options.attention!r} for one plan.",
+            hint=f"There are {', '.join(MODES)}; auto needs a bundle and its frames.",
+        )
+    if not toolkit.features.plugins and options.attention == FUSED:
+        raise UsageError(
+            f"{toolkit.name} takes no plugins, so that it cannot have our attention.",
+            hint="Use --attention native: it fuses attention in FP16 and BF16 by itself.",
+        )
     if not toolkit.features.plugins and options.plugins:
         raise UsageError(
             f"{toolkit.name} takes no plugins: its networks have no layer for them.",

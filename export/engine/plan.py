@@ -77,6 +77,7 @@ class Engine:
         path: Where it lies; None if it was not kept.
         log: The builder's messages; None if they were not kept.
         from_cache: It was there already.
+        choice: Why it has the attention that it has, where that was to be found out.
     """
 
     plan: bytes = field(repr=False)
@@ -84,6 +85,12 @@ class Engine:
     path: Path | None = None
     log: Path | None = None
     from_cache: bool = False
+    choice: str = ""
+
+    @property
+    def attention(self) -> str:
+        """Whose attention it has: "native" or "fused"."""
+        return self.info.recipe.attention
 
     @property
     def backend(self) -> str:

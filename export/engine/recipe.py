@@ -11,6 +11,7 @@ import msgspec
 # Asked for, as against what the machine brings: plans that differ in these are different engines.
 _ASKED: Final = (
     "model", "precision", "target", "batch", "version_compatible", "strip", "hardware_compat",
+    "attention",
 )  # fmt: skip
 _WORDS: Final = {
     "onnx_sha256": "the network",
@@ -21,6 +22,7 @@ _WORDS: Final = {
     "device": "the GPU",
     "driver": "the driver",
     "plugins": "the plugins",
+    "rewritten_sha256": "the network with our attention",
     "shapes": "pictures in a frame",
 }
 
@@ -45,6 +47,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
         strip: Without weights.
         hardware_compat: Every GPU from Ampere on may run it.
         plugins: sha256 of each library.
+        attention: "native", or "fused": our kernel computes it.
+        rewritten_sha256: sha256 of the graph with our attention, and of kernels that the plan takes
+            in; empty for native attention.
     """
 
     model: str
@@ -63,6 +68,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     strip: bool = False
     hardware_compat: bool = False
     plugins: tuple[str, ...] = ()
+    attention: str = "native"
+    rewritten_sha256: str = ""
 
     @property
     def key(self) -> str:

@@ -179,14 +179,28 @@ class IInspector(Protocol):
     def get_engine_information(self, format: Enumerator, /) -> str: ...  # noqa: D102
 
 
+class IExecutionContext(Protocol):
+    """An engine at work."""
+
+    def set_input_shape(self, name: str, shape: Sequence[int], /) -> bool: ...  # noqa: D102
+
+    def set_tensor_address(self, name: str, memory: int, /) -> bool: ...  # noqa: D102
+
+    def execute_async_v3(self, stream_handle: int, /) -> bool: ...  # noqa: D102
+
+
 class ICudaEngine(Protocol):
     """An engine on the GPU."""
+
+    def create_execution_context(self) -> IExecutionContext: ...  # noqa: D102
 
     def create_engine_inspector(self) -> IInspector: ...  # noqa: D102
 
 
 class IRuntime(Protocol):
     """Loads engines; needs a GPU."""
+
+    engine_host_code_allowed: bool
 
     def deserialize_cuda_engine(self, serialized_engine: bytes, /) -> ICudaEngine | None: ...  # noqa: D102
 
@@ -304,6 +318,7 @@ CLASSES: Final[dict[type, str]] = {
     IPluginRegistry: "IPluginRegistry",
     IBuilder: "Builder",
     IInspector: "EngineInspector",
+    IExecutionContext: "IExecutionContext",
     ICudaEngine: "ICudaEngine",
     IRuntime: "Runtime",
     NetworkFlags: "NetworkDefinitionCreationFlag",
@@ -324,6 +339,10 @@ OPTIONAL: Final[dict[str, tuple[str, ...]]] = {
         "IBuilderConfig.set_compute_capability",
     ),
     "plugins": ("INetworkDefinition.add_plugin_v3",),
+    "quick_plugins": (
+        "KernelLaunchParams",
+        "NetworkDefinitionCreationFlag.PREFER_AOT_PYTHON_PLUGINS",
+    ),
     "native_attention": (
         "INetworkDefinition.add_attention",
         "IAttention",

@@ -1,4 +1,4 @@
-"""The process that builds one plan and ends.
+"""The process that builds or tries one plan and ends.
 
 TensorRT-RTX 1.7 is not itself after a failed build: in the same process the next plan came out five
 times as large, or not at all. A process of its own also dies at once when a build is cancelled, and
@@ -10,35 +10,44 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from threading import Thread
 
 import msgspec
 
-from export.engine.job import Failure, Job, Message
+from export.engine.job import Failure, Job, Message, Trial
 from sdk.errors import FramescoreError, UsageError
 
 
 def main() -> None:
-    """Build what standard input asks for; answer on standard output, a line for each message."""
+    """Do what standard input asks for; answer on standard output, a line for each message."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller decides what Ctrl-C ends
     channel = os.dup(1)
     os.dup2(2, 1)  # what libraries print must not come between the messages
-    job = msgspec.json.decode(_read_line(0), type=Job)
+    job = msgspec.json.decode(_read_line(0), type=Job | Trial)
     Thread(target=_end_with_caller, daemon=True).start()
 
     def send(message: Message) -> None:
         os.write(channel, msgspec.json.encode(message) + b"\n")
 
-    from export.engine.builder import build_plan
-
     try:
-        send(build_plan(job, send))
+        send(_do(job, send))
     except FramescoreError as error:
         send(Failure(error.message, error.hint, isinstance(error, UsageError)))
     except BrokenPipeError:
         os._exit(1)  # nobody listens any more
     except OSError as error:
         send(Failure(f"The builder cannot read or write a file: {error}.", "", False))
+
+
+def _do(job: Job | Trial, send: Callable[[Message], None]) -> Message:
+    if isinstance(job, Trial):
+        from export.engine.trial import run_trial
+
+        return run_trial(job)
+    from export.engine.builder import build_plan
+
+    return build_plan(job, send)
 
 
 def command() -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.gpu.tensorrt_check import Findings, compare_speed, main
 from benchmarks.gpu.tensorrt_checks import NotApplicableError
-from benchmarks.gpu.tensorrt_run import CudaError, checked
+from export.engine.cuda import CudaError, checked
 from export.engine.gpu import find_gpu
 from sdk.bundle import Bundle
 from sdk.errors import BackendError
@@ -30,6 +30,7 @@ def test_a_dry_run_names_every_check(bundle: Bundle, tmp_path: Path, capsys) -> 
     assert main(["--bundle", str(bundle.path), "--out", str(out), "--dry-run"]) == 0
     names = capsys.readouterr().out.splitlines()
     assert names[:8] == [f"{what} {precision}" for precision in ("fp32", "fp16") for what in EVERY]
+    assert {"our attention fp16", "the faster attention fp16"} <= {*names}
     assert {"cache: stale plan", "cache: damaged plan", "option strip", "timing cache"} <= {*names}
     assert not out.exists()
 
@@ -73,7 +74,14 @@ def test_real_builds_are_checked(result: dict) -> None:
 
 def test_what_did_not_run_is_not_called_passed(result: dict) -> None:
     checks = {check["name"]: check["status"] for check in result["checks"]}
-    for name in ("scores fp16", "speed fp16", "INT8 is faster than FP16", "timing cache"):
+    for name in (
+        "our attention fp16",
+        "the faster attention fp16",
+        "scores fp16",
+        "speed fp16",
+        "INT8 is faster than FP16",
+        "timing cache",
+    ):
         assert checks[name] == "skipped"
 
 
@@ -118,7 +126,7 @@ CUDA_CALLS = (
 
 def test_cuda_python_has_what_is_called(repository: Path) -> None:
     runtime = pytest.importorskip("cuda.bindings.runtime", reason="cuda-python isn't installed")
-    source = (repository / "benchmarks/gpu/tensorrt_run.py").read_text()
+    source = (repository / "export/engine/loaded.py").read_text()
     assert [name for name in CUDA_CALLS if f".{name}(" not in source] == []
     assert [name for name in CUDA_CALLS if not hasattr(runtime, name)] == []
     assert runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
@@ -128,12 +136,12 @@ def test_cuda_python_has_what_is_called(repository: Path) -> None:
             checked(runtime.cudaStreamCreate())
 
 
-def test_shapes_of_a_batch() -> None:
-    from benchmarks.gpu.tensorrt_run import _shape
+def test_shapes_of_the_usual_batch() -> None:
+    from export.engine.loaded import usual_shape
     from export.engine.plan import TensorInfo
 
     shapes = tuple((n * 25, 8) for n in (1, 2, 4))
     free = TensorInfo(name="x", mode="input", type="uint8", shape=(-1, 8), shapes=shapes)
     fixed = TensorInfo(name="x", mode="input", type="uint8", shape=(25, 8))
-    assert _shape(free, 3) == (75, 8)
-    assert np.zeros(_shape(fixed, 1), fixed.type).dtype == np.uint8
+    assert usual_shape(free) == (50, 8)
+    assert np.zeros(usual_shape(fixed), fixed.type).dtype == np.uint8

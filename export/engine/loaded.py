@@ -1,89 +1,72 @@
 """Runs an engine on the GPU: TensorRT or TensorRT-RTX, plain or as a CUDA graph, and times it.
 
-The smallest thing that gives scores and times of an engine, to check engines with; no product.
+The smallest thing that gives scores and times of an engine, to check and compare engines with; no
+product. It has never run: where it was written there was no GPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from export.engine import Engine
 from export.engine.api import load_toolkit
+from export.engine.cuda import checked, cuda_runtime
+from export.engine.log import BuildLog, make_logger
 from export.engine.plan import TensorInfo
+from sdk.errors import BackendError
 
-RUNTIME_CALLS = {  # what is called here and not in export.engine; a test looks it up
-    "Logger": (),
-    "Runtime": ("deserialize_cuda_engine",),
-    "ICudaEngine": ("create_execution_context",),
-    "IExecutionContext": ("set_input_shape", "set_tensor_address", "execute_async_v3"),
-}
+if TYPE_CHECKING:
+    from typing import TextIO
 
-
-class CudaError(RuntimeError):
-    """A CUDA call that failed."""
-
-
-def cuda_runtime() -> ModuleType:
-    """Return cuda-python's runtime module, whose place has changed over the versions."""
-    try:
-        from cuda.bindings import runtime
-    except ImportError:
-        from cuda import cudart as runtime
-    return runtime
-
-
-def checked(answer: tuple[Any, ...]) -> Any:
-    """Return what a CUDA call gives beside its status.
-
-    Raises:
-        CudaError: The status isn't success.
-    """
-    status, *values = answer
-    if int(status) != 0:
-        raise CudaError(f"CUDA: {status.name}")
-    return values[0] if len(values) == 1 else values
+    from numpy.typing import NDArray
 
 
 class LoadedEngine:
-    """An engine on the GPU with one context, one stream and fixed buffers.
+    """An engine on the GPU with one context, one stream and fixed buffers, at its usual batch.
 
     Args:
-        engine: What to load.
-        batch: Frames at once.
+        backend: "tensorrt" or "tensorrt_rtx".
+        plan: The plan. Libraries that lie in it are loaded: give none but your own.
+        tensors: Its inputs and outputs.
+        log: Gets the runtime's messages.
+
+    Raises:
+        BackendError: The plan cannot be loaded on this machine, or there is no cuda-python.
     """
 
-    def __init__(self, engine: Engine, batch: int = 1) -> None:
+    def __init__(
+        self, backend: str, plan: bytes, tensors: Sequence[TensorInfo], log: TextIO
+    ) -> None:
         self._cuda = cuda_runtime()
-        trt: Any = load_toolkit(engine.backend).module
-        self._logger = trt.Logger(trt.Logger.WARNING)
+        trt = load_toolkit(backend).module
+        self._logger = make_logger(trt, BuildLog(log))
         self._runtime = trt.Runtime(self._logger)
-        self._engine = self._runtime.deserialize_cuda_engine(engine.plan)
+        self._runtime.engine_host_code_allowed = True
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            raise RuntimeError("The plan cannot be deserialised on this machine.")
+            raise BackendError("The plan cannot be loaded on this machine.")
         self._context = self._engine.create_execution_context()
         self._stream = checked(self._cuda.cudaStreamCreate())
-        self._host = {x.name: np.zeros(_shape(x, batch), x.type) for x in engine.inputs}
-        self._results = {x.name: np.zeros(_shape(x, batch), x.type) for x in engine.outputs}
+        arrays = {x.name: np.zeros(usual_shape(x), x.type) for x in tensors}
+        self._host = {x.name: arrays[x.name] for x in tensors if x.mode == "input"}
+        self._results = {x.name: arrays[x.name] for x in tensors if x.mode == "output"}
         self._device: dict[str, int] = {}
-        for name, array in {**self._host, **self._results}.items():
+        for name, array in arrays.items():
             self._device[name] = int(checked(self._cuda.cudaMalloc(array.nbytes)))
             self._context.set_tensor_address(name, self._device[name])
-        for tensor in engine.inputs:
-            if tensor.shapes:
-                self._context.set_input_shape(tensor.name, _shape(tensor, batch))
+        for tensor in tensors:
+            if tensor.mode == "input" and tensor.shapes:
+                self._context.set_input_shape(tensor.name, usual_shape(tensor))
 
     def infer(self, inputs: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.float32]]:
-        """Score frames, copies to and from the GPU included."""
+        """Score frames, copies to and from the GPU included; fewer than a batch are repeated."""
         kinds = self._cuda.cudaMemcpyKind
         for name, array in inputs.items():
-            np.copyto(self._host[name], array)
+            np.copyto(self._host[name].reshape(-1, *array.shape), array)
             self._copy(self._device[name], self._host[name], kinds.cudaMemcpyHostToDevice)
         self._enqueue()
         for name, array in self._results.items():
@@ -123,15 +106,17 @@ class LoadedEngine:
 
     def _enqueue(self) -> None:
         if not self._context.execute_async_v3(int(self._stream)):
-            raise RuntimeError("TensorRT refused to run the engine.")
+            raise BackendError("TensorRT refused to run the engine.")
 
-    def _copy(self, target: Any, source: Any, kind: Any) -> None:
+    def _copy(
+        self, target: int | NDArray[np.generic], source: int | NDArray[np.generic], kind: object
+    ) -> None:
         pointers = [x.ctypes.data if isinstance(x, np.ndarray) else x for x in (target, source)]
         size = next(x.nbytes for x in (target, source) if isinstance(x, np.ndarray))
         checked(self._cuda.cudaMemcpyAsync(*pointers, size, kind, self._stream))
 
     @contextmanager
-    def _captured(self) -> Iterator[Any]:
+    def _captured(self) -> Iterator[object]:
         cuda = self._cuda
         mode = cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         checked(cuda.cudaStreamBeginCapture(self._stream, mode))
@@ -146,7 +131,7 @@ class LoadedEngine:
             checked(cuda.cudaGraphExecDestroy(executable))
             checked(cuda.cudaGraphDestroy(graph))
 
-    def _time(self, launch: Any, runs: int, warm_up: int) -> list[float]:
+    def _time(self, launch: Callable[[], object], runs: int, warm_up: int) -> list[float]:
         cuda = self._cuda
         start, stop = checked(cuda.cudaEventCreate()), checked(cuda.cudaEventCreate())
         samples = []
@@ -160,9 +145,6 @@ class LoadedEngine:
         return samples
 
 
-def _shape(tensor: TensorInfo, batch: int) -> tuple[int, ...]:
-    """The shape of a tensor for a number of frames; a free input knows the pictures of one."""
-    if -1 not in tensor.shape:
-        return tensor.shape
-    smallest = tensor.shapes[0]
-    return (smallest[0] * batch, *smallest[1:])
+def usual_shape(tensor: TensorInfo) -> tuple[int, ...]:
+    """The shape of a tensor for the usual batch."""
+    return tensor.shapes[1] if tensor.shapes else tensor.shape
