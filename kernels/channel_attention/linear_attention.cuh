@@ -208,6 +208,7 @@ struct LinearOutputConfig : ChannelGeometry<Element, kPositions> {
   static constexpr int kThreads = kWarps_ * kWarp;
   static constexpr int kRows = 16 * kWarps_;
   static constexpr int kStages = 3;
+  static constexpr int kBlocksPerSm = kPositions < 64 ? 4 : 0;  // 0: as ptxas likes
   static constexpr int kQueryBytes = kRows * G::kRowBytes;
   static constexpr int kStepBytes = 16 * G::kRowBytes;
   static constexpr int kSharedBytes = kQueryBytes + kStages * kStepBytes + kRows * 4;
@@ -272,7 +273,7 @@ FRAMESCORE_DEVICE void linear_output(const LinearArguments& a) {
 }
 
 template <class C>
-__global__ void __launch_bounds__(C::kThreads)
+__global__ void __launch_bounds__(C::kThreads, C::kBlocksPerSm)
     linear_output_kernel(const __grid_constant__ LinearArguments a) {
   linear_output<C>(a);
 }
