@@ -7,6 +7,7 @@ the shipped bundle, a torch model or a classical measure are judged by the same 
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iqa.distortions.kadid import TYPES, distort, from_bytes, to_bytes
-from iqa.metrics import agreement, srocc
+from iqa.metrics import agreement, srocc, within_contents
 
 Picture8 = NDArray[np.uint8]  # BGR [H, W, 3]
 Score = Callable[[Picture8], float]
@@ -99,14 +100,7 @@ def rated_report(score: Score, root: Path) -> dict[str, dict[str, float]]:
         values = [score(cv2.imread(str(root / row["file"]))) for row in chosen]
         opinions = [float(row["mos"]) for row in chosen]
         report[name] = agreement(values, opinions).to_dict()
-        groups: dict[str, list[int]] = {}
-        for index, row in enumerate(chosen):
-            groups.setdefault(row["content"], []).append(index)
-        within = [
-            srocc([values[i] for i in members], [opinions[i] for i in members])
-            for members in groups.values()
-            if len(members) > 2
-        ]
-        if within:
-            report[name]["srocc_within"] = round(float(np.mean(within)), 4)
+        within = within_contents(values, opinions, [row["content"] for row in chosen])
+        if math.isfinite(within):
+            report[name]["srocc_within"] = round(within, 4)
     return report

@@ -34,7 +34,7 @@ def workbook(path: Path, cells: str, strings: str = "") -> Path:
 
 
 def test_every_kind_of_cell(tmp_path: Path) -> None:
-    strings = "<si><r><t>rich </t></r><r><t>text</t></r><rPh><t>hint</t></rPh></si><si><t>5 &lt; 6</t></si>"
+    rich = "<si><r><t>rich </t></r><r><t>text</t></r><rPh><t>hint</t></rPh></si>"
     cells = (
         '<c r="A1" t="s"><v>0</v></c><c r="B1" t="s"><v>1</v></c>'
         '<c r="D1" t="inlineStr"><is><t>inline</t></is></c>'
@@ -42,7 +42,7 @@ def test_every_kind_of_cell(tmp_path: Path) -> None:
         '<c r="G1" t="b"><v>1</v></c><c r="H1" t="e"><v>#N/A</v></c><c r="I1" s="3"/>'
         '<c r="AB1"><v>1.5E-3</v></c>'
     )
-    [row] = read_sheet(workbook(tmp_path / "a.xlsx", cells, strings))
+    [row] = read_sheet(workbook(tmp_path / "a.xlsx", cells, f"{rich}<si><t>5 &lt; 6</t></si>"))
     assert row[:9] == ["rich text", "5 < 6", None, "inline", 2.0, "formula", 1.0, "#N/A", None]
     assert row[9:27] == [None] * 18
     assert row[27] == 0.0015

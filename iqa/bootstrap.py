@@ -1,0 +1,64 @@
+"""Percentile bootstrap intervals (Efron & Tibshirani 1993, §13.3) that respect shared content."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.intp]
+RESAMPLES: Final = 2000
+LEVEL: Final = 95.0
+
+
+def resamples(
+    n: int, seed: int, contents: Sequence[str] | None = None, count: int = RESAMPLES
+) -> Iterator[Rows]:
+    """Positions of each resample.
+
+    Where contents repeat, whole contents are drawn: pictures of one reference are not independent,
+    and drawing them one by one would make intervals too narrow.
+
+    Args:
+        n: Pictures.
+        seed: Of the draws.
+        contents: What pictures share, ``[n]``; None or all different for single pictures.
+        count: Resamples.
+    """
+    rng = np.random.default_rng(seed)
+    groups = _groups(contents)
+    if groups is None:
+        for _ in range(count):
+            yield rng.integers(0, n, n)
+        return
+    for _ in range(count):
+        yield np.concatenate([groups[i] for i in rng.integers(0, len(groups), len(groups))])
+
+
+def _groups(contents: Sequence[str] | None) -> list[Rows] | None:
+    if contents is None:
+        return None
+    names, place = np.unique(np.asarray(contents), return_inverse=True)
+    if len(names) in (1, len(contents)):  # one content: nothing to draw but pictures
+        return None
+    return [np.flatnonzero(place == i) for i in range(len(names))]
+
+
+def intervals(
+    statistics: Callable[[Rows], Sequence[float]], draws: Iterable[Rows]
+) -> list[tuple[float, float]]:
+    """A 95 % interval of each statistic over the same draws.
+
+    Draws on which a statistic is NaN, as a correlation of constants is, do not count; if none is
+    left the interval is (NaN, NaN).
+    """
+    values = np.array([statistics(rows) for rows in draws])  # [draws, statistics]
+    tails = ((100 - LEVEL) / 2, (100 + LEVEL) / 2)
+    out = []
+    for column in values.T:
+        usable = column[np.isfinite(column)]
+        low, high = np.percentile(usable, tails) if len(usable) else (np.nan, np.nan)
+        out.append((float(low), float(high)))
+    return out
