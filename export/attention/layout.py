@@ -26,6 +26,7 @@ _SHAPE_ARITHMETIC: Final = _MOVES | {  # what shapes, and masks of nothing but s
     "Add", "And", "Cast", "Concat", "ConstantOfShape", "Div", "Equal", "Expand", "Mul", "Not",
     "Sub", "Where",
 }  # fmt: skip
+_SIZES: Final = _SHAPE_ARITHMETIC | {"Shape"}
 _FLOATS: Final = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 
 
@@ -72,8 +73,9 @@ class Graph:
         for node in self.proto.node:
             for name in dict.fromkeys(node.input):
                 self._readers[name].append(node)
-        self._values = _values(_sized(model, batch))
         self._known: dict[str, NDArray[Any] | None] = {}
+        self._values: dict[str, Value] = {}
+        self._settle_shapes(_sized(model, batch))
 
     def readers(self, tensor: str) -> list[NodeProto]:
         """The nodes that read a tensor."""
@@ -85,12 +87,8 @@ class Graph:
 
     def shape(self, tensor: str) -> tuple[int, ...]:
         """The sides of a tensor; empty where they aren't known."""
-        shape = self._values[tensor].shape if tensor in self._values else (0,)
-        if 0 not in shape:
-            return shape
-        node = self.makers.get(tensor)
-        follows = node is not None and (self.moves(node) or self._keeps_numbers(node))
-        return self.origin(tensor).indices.shape if follows else ()
+        shape = self._values[tensor].shape if tensor in self._values else ()
+        return () if 0 in shape else shape
 
     def origin(self, tensor: str) -> Origin:
         """Follow a tensor back to what computed its numbers.
@@ -147,6 +145,23 @@ class Graph:
         if tensor not in self._known:
             self._known[tensor] = self._work_out(tensor)
         return self._known[tensor]
+
+    def _settle_shapes(self, sized: onnx.ModelProto) -> None:
+        """Infer shapes, work out what is computed of them, and infer those that depend on it."""
+        settled = 0
+        while True:
+            inferred = onnx.shape_inference.infer_shapes(sized, data_prop=True)
+            self._values, self._known = _values(inferred), {}
+            numbers = {
+                node.output[0]: self.known(node.output[0])
+                for node in self.proto.node
+                if node.op_type in _SIZES and self.kind(node.output[0]) == TensorProto.INT64
+            }
+            found = {name: value for name, value in numbers.items() if value is not None}
+            if len(found) == settled:
+                return
+            settled = len(found)
+            _make_constant(sized.graph, found)
 
     def _work_out(self, tensor: str) -> NDArray[Any] | None:
         if tensor in self.constants:
@@ -218,7 +233,7 @@ def has_free_batch(model: onnx.ModelProto) -> bool:
 
 
 def _sized(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
-    """A copy with all types and shapes, in which free sides of the inputs have a size."""
+    """A copy in which free sides of the inputs have a size."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     if has_free_batch(model):
@@ -228,7 +243,20 @@ def _sized(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
                 side.dim_value = side.dim_value or batch
         for value in copy.graph.output:
             value.type.tensor_type.ClearField("shape")
-    return onnx.shape_inference.infer_shapes(copy, data_prop=True)
+    return copy
+
+
+def _make_constant(graph: onnx.GraphProto, numbers: dict[str, NDArray[Any]]) -> None:
+    """Put numbers in place of the nodes that compute them."""
+    kept = [node for node in graph.node if not numbers.keys() & set(node.output)]
+    stored = {tensor.name for tensor in graph.initializer}
+    del graph.node[:]
+    graph.node.extend(kept)
+    graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(value, np.int64), name)
+        for name, value in numbers.items()
+        if name not in stored
+    )
 
 
 def _values(model: onnx.ModelProto) -> dict[str, Value]:

@@ -17,7 +17,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
+
+from export.attention import AHEAD, rewrite_attention
 
 from .small_graphs import model, node, transformer
 
@@ -56,6 +59,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     (folder / "tensorrt").mkdir()
     imports = ["from tensorrt_bindings import *", "from tensorrt_bindings import __version__"]
     (folder / "tensorrt" / "__init__.py").write_text("\n".join(imports))
+    quick = Path(_origin("tensorrt_bindings")).with_name("plugin")
+    (folder / "tensorrt" / "plugin").symlink_to(quick)
     libraries = Path(_origin("tensorrt_rtx_libs")).parent
     found = {
         "BUILDER": next(libraries.glob("libtensorrt_rtx.so.*")),
@@ -101,7 +106,9 @@ def _origin(package: str) -> str:
 
 def test_features_of_tensorrt_are_seen(build: Build) -> None:
     answer = build(transformer("fp16"))
-    assert answer["features"] == {"ahead_of_time": False, "plugins": True, "native_attention": True}
+    assert answer["features"] == {
+        "ahead_of_time": False, "plugins": True, "quick_plugins": True, "native_attention": True
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("native", [False, True], ids=["compat", "native"])
@@ -171,3 +178,17 @@ def test_unknown_operators_may_be_plugins(build: Build) -> None:
     answer = build(graph)
     assert "no operator or plugin is called Frobnicate" in answer["error"]
     assert answer["hint"] == "Name its library with --plugin."
+
+
+def test_the_parser_finds_our_quick_plugin(build: Build, tmp_path: Path) -> None:
+    """The node leads TensorRT's parser to what was registered; TensorRT-RTX has no more of it."""
+    rewritten = rewrite_attention(onnx.load_from_string(transformer("fp16")), AHEAD)
+    kernel = {
+        "element": "HALF", "head_dim": 32, "tile": 2, "ptx": "", "rows": 64, "threads": 128,
+        "shared_bytes": 40960,
+    }  # fmt: skip
+    graph = rewritten.model.SerializeToString()
+    assert "no operator or plugin is called attention" in build(graph)["error"]
+    answer = build(graph, kernels=[kernel], own_attention=list(rewritten.replaced))
+    assert "Found registered plugin: attention" in (tmp_path / "log").read_text()
+    assert "IPluginCreatorV3One creator only" in answer["error"]
