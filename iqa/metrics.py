@@ -187,7 +187,9 @@ def measure(
     if bootstrap and not math.isnan(values["srocc"]):
         kept = None if contents is None else [c for c, u in zip(contents, usable, strict=True) if u]
         if kept and len(set(kept)) < min(FEW_CONTENTS, len(kept)):
-            remarks.append(f"{len(set(kept))} contents in all: intervals are rough")
+            remarks.append(
+                f"{len(set(kept))} contents in all: intervals are rough and tend to be too narrow"
+            )
         pairs = intervals(
             lambda rows: list(figures(o, mapped, rows).values()), resamples(len(p), seed, kept)
         )

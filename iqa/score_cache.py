@@ -125,7 +125,9 @@ def _read(path: Path) -> Iterator[tuple[Key, float]]:
     if not path.is_file():
         return
     with path.open(newline="", encoding="utf-8", errors="replace") as stream:
-        for row in csv.reader(stream):
+        for row in csv.reader(
+            line.replace("\0", "") for line in stream
+        ):  # Python 3.10 stops at NUL
             if len(row) != len(COLUMNS) or len(row[3]) != hashlib.sha256().digest_size * 2:
                 continue
             try:

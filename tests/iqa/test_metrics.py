@@ -180,5 +180,6 @@ def test_intervals_from_few_contents_are_called_rough() -> None:
     contents = ["a"] * 10 + ["b"] * 10 + ["c"] * 10
     noise = np.random.default_rng(0).normal(size=30)
     found = measure(np.arange(30) + 9 * noise, range(30), contents=contents)
-    assert found.remarks == ("3 contents in all: intervals are rough",)
-    assert measure(range(5), [1, 3, 2, 4, 5], contents=list("abcde")).remarks[-1:] != found.remarks
+    assert found.remarks[-1].startswith("3 contents in all: intervals are rough")
+    alone = measure(range(5), [1, 3, 2, 4, 5], contents=list("abcde"))
+    assert not any("contents in all" in remark for remark in alone.remarks)

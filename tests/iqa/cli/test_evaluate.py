@@ -71,7 +71,11 @@ def test_figures_table_and_plot(
     assert -1 <= found["srocc_within_contents"] <= 1
     low, high = found["figures"]["interval95"]["srocc"]
     assert low <= found["figures"]["srocc"] <= high
-    [row] = [line for line in result.stdout.splitlines() if line.startswith(written_set.name)]
+    [row] = [
+        line
+        for line in result.stdout.splitlines()
+        if line.strip().startswith(f"{written_set.name} ")
+    ]
     assert row.split()[1:3] == ["24", f"{found['figures']['srocc']:.3f}"]
     assert document["model"] in result.stdout
     picture = cv2.imread(str(plot))
