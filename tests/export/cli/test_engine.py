@@ -211,3 +211,24 @@ def test_export_plan_to_where_nothing_can_be_written(engine, filled: Path, tmp_p
     result = engine("export-plan", filled.name, "-o", tmp_path / "none" / "bare.plan")
     assert result.code == 1
     assert "cannot be written: No such file or directory" in result.err
+
+
+def test_rtx_keeps_its_own_attention_and_says_so(engine, model: Path) -> None:
+    refused = engine("build", model, "--target", "sm_86", "--attention", "fused")
+    assert refused.code == 2
+    assert "takes no plugins" in refused.err
+    assert "--attention native" in refused.err
+    auto = engine("build", model, "--target", "sm_86", "--attention", "auto")
+    assert auto.code == 0
+    assert "attention: native, for TensorRT-RTX" in auto.err
+    told = json.loads(
+        engine("build", model, "--target", "sm_86", "--attention", "auto", "--json").out
+    )
+    assert told["recipe"]["attention"] == "native"
+    assert "takes no plugins" in told["choice"]
+
+
+def test_attention_that_there_is_not(engine, model: Path) -> None:
+    wrong = engine("build", model, "--target", "sm_86", "--attention", "flash")
+    assert wrong.code == 2
+    assert "native, fused, auto" in wrong.err
