@@ -200,6 +200,8 @@ def _bias(graph: Graph, mask: str, sizes: tuple[int, int, int, int]) -> NDArray[
         whole = np.broadcast_to(values, (heads, tokens, tokens))
     except ValueError:
         raise CannotReplaceError("its mask differs from image to image") from None
+    if np.isneginf(whole).all(-1).any():
+        raise CannotReplaceError("its mask leaves a token without any key")
     return whole if whole.any() else None
 
 

@@ -93,6 +93,7 @@ def rewrite_attention(model: onnx.ModelProto, form: PluginForm) -> Rewritten:
         The graph, and for each attention whether it was replaced or why not.
     """
     full = restore_half(model)
+    stored = len(full.graph.node) < len(model.graph.node)
     # A free batch is tried with two numbers, neither of them 1: what is equal for both is for all.
     graphs = [Graph(full, batch) for batch in ((2, 3) if has_free_batch(full) else (1,))]
     blocks, replacements = [], []
@@ -109,7 +110,7 @@ def rewrite_attention(model: onnx.ModelProto, form: PluginForm) -> Rewritten:
     if not replacements:
         return Rewritten(model, tuple(blocks))
     written = _write(full, replacements)
-    return Rewritten(store_half(written) if _stores_half(model) else written, tuple(blocks))
+    return Rewritten(store_half(written) if stored else written, tuple(blocks))
 
 
 def _examine(graphs: Sequence[Graph], anchor: NodeProto, last: NodeProto) -> Attention:
@@ -143,13 +144,13 @@ def _replace(graphs: Sequence[Graph], found: Attention, form: PluginForm) -> Rep
     first = batch if len(graphs) == 1 else -1
     packed = (batch, tokens, 3 * heads * head_dim)
     qkv, nodes, constants = _packed(graph, found)
-    made = qkv not in graph.makers
+    shape = graph.shape(qkv) if qkv in graph.makers else _merged_shape(graph, found)
     kind = graph.kind(found.operands[0].source)
     if kind != found.kind:
         nodes.append(_node("Cast", [qkv], f"{found.node}/typed"))
         nodes[-1].attribute.append(helper.make_attribute("to", found.kind))
         qkv = nodes[-1].output[0]
-    if (_merged_shape(graph, found) if made else graph.shape(qkv)) != packed:
+    if shape != packed:
         qkv = _reshape(qkv, f"{found.node}/packed", (first, *packed[1:]), nodes, constants)
     inputs = [qkv]
     if found.bias is not None:
@@ -160,8 +161,7 @@ def _replace(graphs: Sequence[Graph], found: Attention, form: PluginForm) -> Rep
     output = target if whole else f"{found.node}/joined"
     nodes.append(form.node(inputs, output, name=found.node, heads=heads, scale=found.scale))
     if not whole:
-        shape = (sides[0] if len(graphs) == 1 else -1, *sides[1:])
-        _reshape(output, target, shape, nodes, constants)
+        _reshape(output, target, sides, nodes, constants)  # a free batch needs none
     return Replacement(nodes, constants, target)
 
 
@@ -358,7 +358,3 @@ def _needed(nodes: list[NodeProto], outputs: Sequence[str]) -> tuple[list[NodePr
             wanted.update(node.input)
             kept.append(node)
     return kept[::-1], wanted
-
-
-def _stores_half(model: onnx.ModelProto) -> bool:
-    return any(name.endswith("_fp16_cast") for name in (node.name for node in model.graph.node))

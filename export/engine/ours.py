@@ -22,7 +22,7 @@ _log = logging.getLogger("framescore")
 _SOURCES: Final = Path(__file__).resolve().parents[2] / "kernels"
 _ELEMENTS: Final = {"fp16": "HALF", "bf16": "BF16"}
 _BUILD_LIBRARY: Final = (
-    "cmake -S . -B build/plugin -DTensorRT_ROOT=... && cmake --build build/plugin"
+    "cmake -B build/plugin -DFRAMESCORE_CUDA=ON -DTensorRT_ROOT=... && cmake --build build/plugin"
 )
 
 

@@ -110,6 +110,12 @@ EQUAL = {
     "heads last": (Sketch(sides=(0, TOKENS, 3, HEAD, HEADS), turned=(2, 0, 4, 1, 3)), 1),
     "a bias": (add(bias(1, HEADS, TOKENS, TOKENS), batch=2), 2),
     "a bias for all heads": (add(bias(TOKENS, TOKENS), free=True), 3),
+    "some keys masked": (
+        add(np.where(np.tri(TOKENS), 0, -np.inf).astype(np.float16), batch=2), 2
+    ),
+    "rows out of the heads": (
+        Sketch(back=(2, 0, 1, 3), constants={"together": np.array([1, TOKENS, WIDTH])}), 1
+    ),
     "a mask that is nothing": (add(np.zeros((1, 1, TOKENS, TOKENS), np.float16)), 1),
     "softmax in float32": (
         Sketch(scores=[
@@ -149,8 +155,16 @@ LEFT = {
         Sketch(sides=(TOKENS, -1, 3, HEADS, HEAD), turned=(2, 1, 3, 0, 4), batch=2),
         "tokens do not lie image by image",
     ),
+    "a free batch inside": (
+        Sketch(sides=(TOKENS, -1, 3, HEADS, HEAD), turned=(2, 1, 3, 0, 4), free=True),
+        "tokens do not lie image by image",
+    ),
     "heads apart": (Sketch(back=(0, 1, 2, 3)), "heads are not put side by side"),
     "a bias for each image": (add(bias(2, HEADS, TOKENS, TOKENS), batch=2), "from image to image"),
+    "a token without keys": (
+        add(np.where(np.eye(TOKENS)[:1].T == 1, -np.inf, np.zeros((TOKENS, TOKENS))).astype(
+            np.float16)), "leaves a token without any key"
+    ),
     "a computed mask": (
         Sketch(scores=[
             node("Cast", ["float"], "other", to=TensorProto.FLOAT16),
@@ -158,7 +172,7 @@ LEFT = {
             node("Add", ["scaled", "most"], "scores"),
         ]), "its mask is computed"
     ),
-    "values of queries' number": (Sketch(values="q", outputs=("softmax",)), "returns its weights"),
+    "weights returned": (Sketch(outputs=("softmax",)), "returns its weights"),
     "scores read twice": (Sketch(outputs=("scaled",)), "scores are read elsewhere too"),
     "negative scale": (Sketch(constants={"root": np.array(-1, np.float16)}), "its scale is -1"),
     "capped": (Sketch(scores=[node("Tanh", ["scaled"], "scores")]), "Tanh changes its scores"),

@@ -43,9 +43,8 @@ def largest_error(changed: onnx.ModelProto, model: onnx.ModelProto, name: str) -
     tensors = results(changed)
     _, *expected = run(widened(model), name, tensors)
     _, *found = run(in_standard_operators(changed), name, tensors)
-    return max(
-        float(np.abs(x - y).max() / np.abs(x).max()) for x, y in zip(expected, found, strict=True)
-    )
+    errors = [np.abs(x - y).max() / np.abs(x).max() for x, y in zip(expected, found, strict=True)]
+    return float(np.max(errors))  # NaN, if one is
 
 
 @pytest.fixture(scope="module", params=[(n, p) for n in NETWORKS for p in OPSETS], ids=str)
@@ -134,15 +133,15 @@ def test_wrong_packing_is_noticed(order: tuple[int, int, int]) -> None:
 
 
 def test_weights_stored_in_half_stay_so() -> None:
-    network = NETWORKS["ViT-S"]()
-    stored = store_half(typed("ViT-S", "compat"))
+    """Heads that stay float32 are stored in half by bundles where fp16 holds them."""
+    model = typed("glint-edge", "compat")
+    stored = store_half(model)
+    assert stored.ByteSize() <= model.ByteSize()
     rewritten = rewrite_attention(stored, LIBRARY)
-    assert [block.reason for block in rewritten.blocks] == ["", ""]
-    names = [node.name for node in rewritten.model.graph.node]
-    assert len(set(names)) == len(names)
-    assert network.view[0] in {value.name for value in rewritten.model.graph.input}
-    plain = rewrite_attention(typed("ViT-S", "compat"), LIBRARY).model
-    assert rewritten.model.ByteSize() <= plain.ByteSize() + 2000
+    expected = rewrite_attention(model, LIBRARY)
+    assert rewritten.blocks == expected.blocks
+    assert rewritten.model == store_half(expected.model)
+    assert rewrite_attention(model, LIBRARY).model == expected.model
 
 
 def test_bf16_is_rewritten_too() -> None:
