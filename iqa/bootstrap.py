@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.intp]
-RESAMPLES: Final = 2000
+RESAMPLES = 2000
 LEVEL: Final = 95.0
 
 
 def resamples(
-    n: int, seed: int, contents: Sequence[str] | None = None, count: int = RESAMPLES
+    n: int, seed: int, contents: Sequence[str] | None = None, count: int | None = None
 ) -> Iterator[Rows]:
     """Positions of each resample.
 
@@ -25,8 +25,9 @@ def resamples(
         n: Pictures.
         seed: Of the draws.
         contents: What pictures share, ``[n]``; None or all different for single pictures.
-        count: Resamples.
+        count: Resamples; None for `RESAMPLES`.
     """
+    count = RESAMPLES if count is None else count
     rng = np.random.default_rng(seed)
     groups = _groups(contents)
     if groups is None:

@@ -1,7 +1,8 @@
 """Sets of pictures as people took them: LIVE Challenge, KonIQ-10k, SPAQ, BID, FLIVE.
 
-As for the synthetic sets, layouts were compared with public loaders, and with the releases' own
-readmes and label files where those could be read; what rests on memory alone says so.
+As for the synthetic sets, layouts were compared with public loaders and the releases' own readmes.
+KonIQ-10k and FLIVE were read with the label files that their authors publish (10,073 and 39,810
+pictures); of the others no file was at hand. What rests on memory alone says so.
 """
 
 from __future__ import annotations
@@ -94,9 +95,8 @@ def read_spaq(root: Path) -> RatedSet:
 def read_bid(root: Path) -> RatedSet:
     """Blurred Image Database: 586 pictures; grades from 0 to 5, higher is better.
 
-    Columns `Image Number`, `Average Subjective Grade` and `std` of DatabaseGrades.xlsx. The release
-    is said to hold an .xls; that must be saved as .xlsx first. The direction of the grades and the
-    folder ImageDatabase are from memory.
+    Columns `Image Number`, `Average Subjective Grade` and `std` of DatabaseGrades.xlsx. Some copies
+    hold an .xls; that must be saved as .xlsx first. The direction of the grades is from memory.
     """
     folder = Folder(root, "bid", BID_LAYOUT)
     if folder.find("DatabaseGrades.xls") and not folder.find("DatabaseGrades.xlsx"):

@@ -19,6 +19,12 @@ from sdk.sinks.table import render
 ABOUT = {"model": "m@1", "backend": "b", "precision": "fp32", "seed": 4}
 
 
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals have tests of their own; here they would take most of the time."""
+    monkeypatch.setattr("iqa.bootstrap.RESAMPLES", 60)
+
+
 def rated_set(contents: int = 6, each: int = 5) -> tuple[RatedSet, dict[Path, float]]:
     rng = np.random.default_rng(0)
     entries = tuple(

@@ -37,3 +37,9 @@ def written_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "scores.csv"
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals have tests of their own; here they would take most of the time."""
+    monkeypatch.setattr("iqa.bootstrap.RESAMPLES", 60)

@@ -20,6 +20,7 @@ from iqa.datasets.registry import NAMES
 from iqa.score_cache import COLUMNS
 from sdk import Scorer
 
+from ..datasets.written_sets import write_xlsx
 from .conftest import LEVELS, SCENES
 
 PICTURES = SCENES * LEVELS
@@ -233,6 +234,26 @@ def test_several_sets_stay_apart(evaluate: Evaluate, written_set: Path, tmp_path
     assert first["scale"] == "mos"
     assert second["scale"] == "minus mos"
     assert "turned round" in result.stderr
+
+
+def test_a_set_as_it_is_distributed(evaluate: Evaluate, written_set: Path, tmp_path: Path) -> None:
+    """CSIQ: labels in Excel, a DMOS that is turned round, pictures by reference."""
+    root, out = tmp_path / "csiq", tmp_path / "out.json"
+    header = ("image", "dst_idx", "dst_type", "dst_lev", "dmos_std", "dmos")
+    rows = [(f"scene{s}", 1, "blur", v, 0.1, v / 5) for s in range(3) for v in range(1, LEVELS)]
+    for name, _, _, level, _, _ in rows:
+        copy = root / f"dst_imgs/blur/{name}.BLUR.{level}.png"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(written_set / f"{name[-1]}_{level}.png", copy)
+    write_xlsx(root / "csiq.DMOS.xlsx", {"all_by_image": [[], [None, *header], *(
+        [None, *row] for row in rows
+    )]})  # fmt: skip
+    result = evaluate("--set", "csiq", "--root", root, "--json", out)
+    assert result.exit_code == 0, result.stderr
+    [found] = figures(out)["sets"]
+    assert (found["pictures"], found["scale"]) == (15, "1 - DMOS")
+    assert found["figures"]["rmse"] > 1  # scores to 100 against opinions to 1
+    assert "the labels name 15 pictures; the published set has 866" in result.stderr
 
 
 @pytest.mark.parametrize(
