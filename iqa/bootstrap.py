@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Rows = NDArray[np.intp]
 RESAMPLES = 2000
 LEVEL: Final = 95.0
+FEW_CONTENTS: Final = 10
 
 
 def resamples(
@@ -19,7 +20,8 @@ def resamples(
     """Positions of each resample.
 
     Where contents repeat, whole contents are drawn: pictures of one reference are not independent,
-    and drawing them one by one would make intervals too narrow.
+    and drawing them one by one would make intervals too narrow. Below `FEW_CONTENTS` there are too
+    few different draws of contents, and pictures are drawn within each as well.
 
     Args:
         n: Pictures.
@@ -35,7 +37,10 @@ def resamples(
             yield rng.integers(0, n, n)
         return
     for _ in range(count):
-        yield np.concatenate([groups[i] for i in rng.integers(0, len(groups), len(groups))])
+        drawn = [groups[i] for i in rng.integers(0, len(groups), len(groups))]
+        if len(groups) < FEW_CONTENTS:
+            drawn = [rows[rng.integers(0, len(rows), len(rows))] for rows in drawn]
+        yield np.concatenate(drawn)
 
 
 def _groups(contents: Sequence[str] | None) -> list[Rows] | None:

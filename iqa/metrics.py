@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from iqa.bootstrap import Rows, intervals, resamples
+from iqa.bootstrap import FEW_CONTENTS, Rows, intervals, resamples
 from iqa.logistic import Fit, fit_logistic
 
 Vector = NDArray[np.float64]
-FEW_CONTENTS = 10  # below, intervals over whole contents are rough: there is little to draw from
 FEWEST = 3  # pictures; two always agree or disagree wholly
 FIGURES = (
     "srocc", "krcc", "plcc", "plcc_fit4", "plcc_fit5", "rmse", "rmse_fit4", "rmse_fit5",
@@ -187,9 +186,7 @@ def measure(
     if bootstrap and not math.isnan(values["srocc"]):
         kept = None if contents is None else [c for c, u in zip(contents, usable, strict=True) if u]
         if kept and len(set(kept)) < min(FEW_CONTENTS, len(kept)):
-            remarks.append(
-                f"{len(set(kept))} contents in all: intervals are rough and tend to be too narrow"
-            )
+            remarks.append(f"{len(set(kept))} contents in all: intervals are rough")
         pairs = intervals(
             lambda rows: list(figures(o, mapped, rows).values()), resamples(len(p), seed, kept)
         )

@@ -131,13 +131,19 @@ def test_agreement_has_the_interval_of_whole_contents() -> None:
 
 
 def test_draws_are_pairs_or_whole_contents() -> None:
-    contents = ["a", "b", "b", "c", "c", "c"]
-    sizes = {"a": 1, "b": 2, "c": 3}
-    for rows in resamples(6, 0, contents, count=20):
+    contents = [str(i) for i in range(12) for _ in range(i + 1)]
+    for rows in resamples(len(contents), 0, contents, count=20):
         drawn = [contents[i] for i in rows]
-        assert all(drawn.count(name) % size == 0 for name, size in sizes.items())
+        assert all(drawn.count(name) % (int(name) + 1) == 0 for name in contents)
     assert all(len(rows) == 6 for rows in resamples(6, 0, list("abcdef"), count=20))
     assert all(len(set(rows)) > 1 for rows in resamples(50, 0, ["one"] * 50, count=5))
+
+
+def test_few_contents_are_drawn_within_as_well() -> None:
+    contents = ["a"] * 20 + ["b"] * 20
+    draws = {tuple(sorted(rows)) for rows in resamples(40, 0, contents, count=30)}
+    assert len(draws) == 30  # whole contents alone give three
+    assert all(sum(i < 20 for i in rows) in (0, 20, 40) for rows in draws)
 
 
 def test_the_interval_of_a_mean_covers_as_theory_says() -> None:
