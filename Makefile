@@ -16,7 +16,9 @@ OLD_BINDINGS := 10.3.0 10.16.1.11
 # Python sources are used where they lie; a change of these needs the module built again.
 NATIVE := pyproject.toml CMakeLists.txt $(wildcard cmake/*.cmake cpp/CMakeLists.txt \
 	cpp/include/framescore/*.h cpp/src/*.h cpp/src/*.cpp cpp/bindings/*.cpp kernels/CMakeLists.txt)
-CXX_SOURCES := $(wildcard cpp/include/framescore/*.h cpp/src/*.h cpp/src/*.cpp cpp/bindings/*.cpp)
+CXX_SOURCES := $(wildcard cpp/include/framescore/*.h cpp/src/*.h cpp/src/*.cpp cpp/bindings/*.cpp \
+	kernels/include/framescore/kernels/*.h kernels/*/*.cu kernels/*/*.cuh kernels/*/*.h \
+	tests/kernels/*.cpp tests/kernels/emulation/*.cpp tests/kernels/emulation/*.h)
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test lint wheel clean

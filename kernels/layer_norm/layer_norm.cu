@@ -62,7 +62,7 @@ Status launch_type(const LayerNormShape& shape, const LayerNormTensors& tensors,
 }  // namespace
 
 Status launch_residual_layer_norm(const LayerNormShape& shape, const LayerNormTensors& tensors,
-                           cudaStream_t stream) {
+                                  cudaStream_t stream) {
   if (const Status status = check(shape, tensors); status != Status::kOk) return status;
   switch (shape.type) {
     case RowType::kFloat16:

@@ -93,7 +93,7 @@ Status launch(const GatherParams& params, int blocks, cudaStream_t stream) {
 }  // namespace
 
 Status launch_gather_views(const DeviceFrame& frame, const ViewOutput* views, int count,
-                    cudaStream_t stream) {
+                           cudaStream_t stream) {
   if (views == nullptr) return Status::kNullPointer;
   if (count < 1 || count > kMaxViews) return Status::kBadShape;
   if (const Status status = check(frame); status != Status::kOk) return status;

@@ -11,8 +11,10 @@ from sdk.bundle import Bundle
 from sdk.errors import BundleError, UsageError
 from sdk.manifest import OnnxGraph
 
-OLD = Features(ahead_of_time=False, plugins=True, native_attention=False)  # TensorRT 10.3
-NEW = Features(ahead_of_time=False, plugins=True, native_attention=True)
+OLD = Features(
+    ahead_of_time=False, plugins=True, quick_plugins=False, native_attention=False
+)  # TensorRT 10.3
+NEW = Features(ahead_of_time=False, plugins=True, quick_plugins=False, native_attention=True)
 ONE, MANY = (1, 1, 1), (1, 8, 8)
 
 

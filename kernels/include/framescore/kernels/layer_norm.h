@@ -38,6 +38,6 @@ struct LayerNormTensors {
 // Asynchronous on `stream`, may be captured in a graph, allocates nothing, no shared memory.
 // Returns another status than kOk, without launching, for what the limits above exclude.
 Status launch_residual_layer_norm(const LayerNormShape& shape, const LayerNormTensors& tensors,
-                           cudaStream_t stream);
+                                  cudaStream_t stream);
 
 }  // namespace framescore::kernels

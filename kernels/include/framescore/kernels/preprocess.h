@@ -72,6 +72,6 @@ inline constexpr int kMaxViews = 8;
 //
 // Returns another status than kOk, without launching, for what the limits above exclude.
 Status launch_gather_views(const DeviceFrame& frame, const ViewOutput* views, int count,
-                    cudaStream_t stream);
+                           cudaStream_t stream);
 
 }  // namespace framescore::kernels
