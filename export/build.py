@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from export.reference import Inputs, Outputs
 
 MAX_DRIFT: Final = 0.05  # points between original and exported graph; float32 noise is far below
+MAX_SIGMA_GAP: Final = 0.01  # between sigma and the root of its causes' squares; relative above 1
 GATE_SHARE: Final = 0.25  # of the frames: judged on; ranges are measured on the others
 
 
@@ -107,6 +108,7 @@ def build_bundle(
     exported = run_onnx(data, golden)
     drift = _drift([original.run(frame) for frame in golden], exported)
     _refuse_export(drift, description.id)
+    _refuse_sigma(exported, description.id)
     judged = _judge(original, graph, recipe, frames, progress)
     parts = _Parts(graph, data, _golden(golden, exported), len(golden), drift, judged.variants)
     if any(variant.precision == "int8" for variant in judged.variants):
@@ -265,3 +267,17 @@ def _refuse_export(drift: Mapping[str, float], name: str) -> None:
             f"points off the original network; allowed are {MAX_DRIFT}.",
             hint="Does the network behave otherwise in training mode, or draw random numbers?",
         )
+
+
+def _refuse_sigma(outputs: Sequence[Outputs], name: str) -> None:
+    """Sigma must be what its causes add up to, else one of the two misleads."""
+    for index, found in enumerate(outputs):
+        if "uncertainty" not in found:
+            return
+        whole, parts = found["sigma"].item(), float(np.sqrt((found["uncertainty"] ** 2).sum()))
+        if not abs(whole - parts) <= MAX_SIGMA_GAP * max(1.0, whole):
+            raise BundleError(
+                f"{name} gives golden frame {index} a sigma of {whole:.4g} points and causes that "
+                f"add up to {parts:.4g}; sigma must be the root of the sum of their squares.",
+                hint="Let the network compute sigma from its uncertainty.",
+            )

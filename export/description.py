@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from sdk.errors import UsageError
-from sdk.manifest import Provenance, ViewInput
+from sdk.manifest import OutputName, Provenance, ViewInput, contradiction_of_uncertainty
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,6 +22,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         views: The network's inputs in the order of its arguments.
         outputs: What it returns, in order.
         distortion_labels: One name per entry of `distortions`.
+        uncertainty_labels: One name per entry of `uncertainty`, first "task".
+        abstain_above: Sigma above which the model's score should not be trusted; None for never.
         licence: Licence of the model.
         sources: What weights and data it was made from.
     """
@@ -32,8 +34,10 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     views: tuple[ViewInput, ...]
     licence: str
     sources: tuple[Provenance, ...]
-    outputs: tuple[Literal["score", "mos", "sigma", "distortions"], ...] = ("score",)
+    outputs: tuple[OutputName, ...] = ("score",)
     distortion_labels: tuple[str, ...] = ()
+    uncertainty_labels: tuple[str, ...] = ()
+    abstain_above: float | None = None
 
 
 def read_description(path: Path, defaults: Mapping[str, Any] | None = None) -> Description:
@@ -69,9 +73,16 @@ def describe(fields: Mapping[str, Any], where: str) -> Description:
         where: How messages call where they come from.
 
     Raises:
-        UsageError: A field is missing, unknown or of a wrong type.
+        UsageError: A field is missing, unknown or of a wrong type, or what it says of the
+            uncertainty contradicts its outputs.
     """
     try:
-        return msgspec.convert(dict(fields), type=Description)
+        found = msgspec.convert(dict(fields), type=Description)
     except msgspec.MsgspecError as error:
         raise UsageError(f"Model {where} cannot be used: {error}.") from error
+    reason = contradiction_of_uncertainty(
+        found.outputs, found.uncertainty_labels, found.abstain_above
+    )
+    if reason:
+        raise UsageError(f"Model {where} cannot be used: {reason}.")
+    return found

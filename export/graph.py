@@ -21,6 +21,7 @@ OPSETS: Final = {  # by profile
     "compat": 20,  # the newest that TensorRT 10.3 reads; attention in elementary operators
     "native-attention": 23,  # the first with the operator Attention
 }
+ROWS: Final = ("distortions", "uncertainty", "features")  # outputs of several numbers a frame
 BATCH: Final = "batch"  # name of a free first dimension
 MAX_IR_VERSION = 10  # ONNX Runtime 1.18, OpenVINO 2024 and TensorRT 10.3 read no later one
 # Each multiplies weights into others, which then no longer are what was trained (and fit fp16);
@@ -204,11 +205,11 @@ def _check_outputs(graph: onnx.GraphProto, outputs: Sequence[str], *, dynamic_ba
     found = {value.name: _describe(value) for value in graph.output}
     first: int | str = BATCH if dynamic_batch else 1
     for name, (kind, shape) in found.items():
-        scalar = len(shape) == (2 if name == "distortions" else 1)
-        if kind != TensorProto.FLOAT or not scalar or shape[0] != first:
+        fits = len(shape) == (2 if name in ROWS else 1)
+        if kind != TensorProto.FLOAT or not fits or shape[0] != first:
             raise UsageError(
                 f"The network's output {name} is {_in_words({name: (kind, shape)})}; it must be "
-                f"float32 {f'[{first}, K]' if name == 'distortions' else f'[{first}]'}."
+                f"float32 {f'[{first}, K]' if name in ROWS else f'[{first}]'}."
             )
     if list(found) != list(outputs):
         raise UsageError(f"The network's outputs are {list(found)}, not {list(outputs)}.")

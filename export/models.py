@@ -30,6 +30,8 @@ class Declared:
         views: VIEWS: view spec by input, in the order of the network's arguments.
         outputs: OUTPUTS: what a network that takes views returns, in order.
         distortion_labels: DISTORTION_LABELS: one name for each entry of `distortions`.
+        uncertainty_labels: UNCERTAINTY_LABELS: likewise of `uncertainty`, first "task".
+        abstain_above: ABSTAIN_ABOVE: sigma above which the score should not be trusted.
         view: VIEW: the view an ordinary network was trained with.
         image: MEAN, STD and OUTPUT_RANGE, by those names in lower case, where they are declared.
     """
@@ -37,6 +39,8 @@ class Declared:
     views: Mapping[str, str] = field(default_factory=dict)
     outputs: tuple[str, ...] = ("score",)
     distortion_labels: tuple[str, ...] = ()
+    uncertainty_labels: tuple[str, ...] = ()
+    abstain_above: float | None = None
     view: str | None = None
     image: Mapping[str, Any] = field(default_factory=dict)
 
@@ -108,6 +112,8 @@ def declared_by(module: Any) -> Declared:
         views=dict(getattr(module, "VIEWS", {})),
         outputs=tuple(getattr(module, "OUTPUTS", ("score",))),
         distortion_labels=tuple(getattr(module, "DISTORTION_LABELS", ())),
+        uncertainty_labels=tuple(getattr(module, "UNCERTAINTY_LABELS", ())),
+        abstain_above=getattr(module, "ABSTAIN_ABOVE", None),
         view=getattr(module, "VIEW", None),
         image=image,
     )

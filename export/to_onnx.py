@@ -41,7 +41,8 @@ class ViewNetwork:
 
     Attributes:
         network: Takes uint8 [N, H, W, 3] tensors in the order of `views`; returns float32 tensors
-            [N] (`distortions` [N, K]) as a tuple in the order of `outputs` or by name.
+            [N] (those of `export.graph.ROWS` [N, K]) as a tuple in the order of `outputs` or by
+            name.
         views: Its inputs.
         outputs: What it returns.
     """

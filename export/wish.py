@@ -252,6 +252,8 @@ def _describe(
         "sources": (),
         "outputs": original.outputs,
         "distortion_labels": declared.distortion_labels,
+        "uncertainty_labels": declared.uncertainty_labels,
+        "abstain_above": declared.abstain_above,
         **{key: value for key, value in stated.items() if key not in _IMAGE_FIELDS},
         **wish.fields,
         "views": [{"input": key, "spec": view.spec} for key, view in original.views.items()],

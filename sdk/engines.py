@@ -31,6 +31,7 @@ class Engines:
         backend: Name of the backend, or "auto".
         precision: Name of the precision, or "auto".
         threads: CPU threads to use; None for all that this process may use.
+        features: Return the output `features` as well, where the model has it.
 
     Raises:
         BundleError: The network does not fit its manifest.
@@ -38,10 +39,19 @@ class Engines:
         UsageError: An unknown backend or precision, or threads outside 1 to 1024.
     """
 
-    def __init__(self, bundle: Bundle, backend: str, precision: str, threads: int | None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: str,
+        precision: str,
+        threads: int | None,
+        *,
+        features: bool = False,
+    ) -> None:
         self._bundle = bundle
+        self._features = features
         self._threads = _within_quota() if threads is None else threads
-        self.single = create_backend(bundle, backend, precision, self._threads)
+        self.single = create_backend(bundle, backend, precision, self._threads, features=features)
         self._wide: Backend | None = None
         self._lock = threading.Lock()
         self.closed = False
@@ -80,7 +90,12 @@ class Engines:
         if lanes == 1:
             return self.single
         wide = create_backend(
-            self._bundle, self.single.name, self.single.precision, self._threads, lanes
+            self._bundle,
+            self.single.name,
+            self.single.precision,
+            self._threads,
+            lanes,
+            features=self._features,
         )
         if same_outputs(self.single, wide, self._bundle):
             return wide

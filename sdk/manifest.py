@@ -7,7 +7,9 @@ meaning raises `SCHEMA_VERSION`, and an older framescore then refuses the bundle
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Final, Literal
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
@@ -18,7 +20,10 @@ MANIFEST_NAME: Final = "manifest.json"
 SIGNATURE_NAME: Final = "manifest.sig"  # signs the manifest, so it cannot be listed in it
 GRAPH_PRECISIONS: Final = ("fp32", "fp16", "bf16", "int8", "int8+fp16")
 PROFILES: Final = ("compat", "native-attention")
-OUTPUTS: Final = ("score", "mos", "sigma", "distortions")  # only the first is mandatory
+TASK: Final = "task"  # the part of the uncertainty that the task itself leaves, whatever the cause
+
+OutputName = Literal["score", "mos", "sigma", "distortions", "uncertainty", "features"]
+OUTPUTS: Final[tuple[OutputName, ...]] = get_args(OutputName)  # only the first is mandatory
 
 _Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -106,8 +111,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         golden: Frames and the scores the network gave them in FP32.
         files: sha256 of every other member of the bundle, by name.
         description: One sentence for a list of models.
-        outputs: Which of score, mos, sigma, distortions the network has.
+        outputs: Which of `OUTPUTS` the network has, in any order.
         distortion_labels: One name per entry of the output `distortions`.
+        uncertainty_labels: One name per entry of the output `uncertainty`, first "task".
+        abstain_above: Sigma in score points above which the model says that its own score should
+            not be trusted; None for never.
         score: Scale of the scores.
         mos: Scale of the mean opinion scores.
         licence: Licence of the model, as an SPDX identifier.
@@ -124,8 +132,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, _Sha256] = {}
     variants: tuple[OnnxGraph, ...] = ()
     description: str = ""
-    outputs: tuple[Literal["score", "mos", "sigma", "distortions"], ...] = ("score",)
+    outputs: tuple[OutputName, ...] = ("score",)
     distortion_labels: tuple[_Name, ...] = ()
+    uncertainty_labels: tuple[_Name, ...] = ()
+    abstain_above: float | None = None
     score: ScoreScale = ScoreScale()
     mos: MosScale = MosScale()
     licence: str = ""
@@ -197,6 +207,11 @@ def _contradiction(manifest: Manifest) -> str:
         return "distortion_labels and the output 'distortions' must come together"
     if len(set(manifest.distortion_labels)) != len(manifest.distortion_labels):
         return "distortion_labels repeat"
+    reason = contradiction_of_uncertainty(
+        manifest.outputs, manifest.uncertainty_labels, manifest.abstain_above
+    )
+    if reason:
+        return reason
     if not 0 <= score.min < score.max <= 100:
         return f"the score runs from {score.min} to {score.max}; allowed is within 0 to 100"
     if not score.higher_is_better:
@@ -209,6 +224,30 @@ def _contradiction(manifest: Manifest) -> str:
     if own:
         return f"files lists {own[0]}, which cannot hold its own sha256"
     return _contradiction_of_graphs(manifest)
+
+
+def contradiction_of_uncertainty(
+    outputs: Sequence[str], labels: Sequence[str], abstain_above: float | None
+) -> str:
+    """Say what in a model's statements on its uncertainty cannot be; empty when all is well.
+
+    Args:
+        outputs: `Manifest.outputs`.
+        labels: `Manifest.uncertainty_labels`.
+        abstain_above: `Manifest.abstain_above`.
+    """
+    if bool(labels) != ("uncertainty" in outputs):
+        return "uncertainty_labels and the output 'uncertainty' must come together"
+    if labels and labels[0] != TASK:
+        return f"the first of uncertainty_labels is {labels[0]!r}; it must be {TASK!r}"
+    if len(set(labels)) != len(labels):
+        return "uncertainty_labels repeat"
+    if "sigma" not in outputs and (labels or abstain_above is not None):
+        what = "the output 'uncertainty'" if labels else "abstain_above"
+        return f"{what} needs the output 'sigma'"
+    if abstain_above is not None and not 0 < abstain_above < math.inf:
+        return f"abstain_above is {abstain_above:g}; allowed are score points above 0, or null"
+    return ""
 
 
 def _contradiction_of_graphs(manifest: Manifest) -> str:

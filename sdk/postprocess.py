@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from sdk.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from sdk.manifest import Manifest
+
+
+_FEW: Final = 32  # numbers that a message may hold
 
 
 class Quality(NamedTuple):
@@ -23,6 +26,9 @@ class Quality(NamedTuple):
     mos: float
     sigma: float | None
     distortions: dict[str, float]
+    uncertainty: dict[str, float]
+    abstain: bool
+    features: NDArray[np.float32] | None
 
 
 def read_outputs(
@@ -34,18 +40,18 @@ def read_outputs(
 
     Args:
         outputs: Those that the manifest names: float32 [1] `score`, `mos`, `sigma`, and float32
-            [K] `distortions`.
+            [K] `distortions`, `uncertainty` and, if the backend was asked for it, `features`.
         manifest: Scales and labels.
         frame: How messages call the frame.
 
     Raises:
         BackendError: An output is NaN or infinite.
     """
-    values = {name: outputs[name] for name in manifest.outputs}
+    values = {name: outputs[name] for name in manifest.outputs if name in outputs}
     for name, numbers in values.items():
         if not np.isfinite(numbers).all():
             raise BackendError(
-                f"{manifest.id} computed {name} = {numbers.tolist()} for {frame}; allowed are "
+                f"{manifest.id} computed {name} = {_shown(numbers)} for {frame}; allowed are "
                 "finite numbers.",
                 hint="Try precision='fp32' or another backend; verify the model: Scorer.verify().",
             )
@@ -56,16 +62,29 @@ def read_outputs(
     else:
         share = (score - scale.min) / (scale.max - scale.min)
         opinion = mos.min + share * (mos.max - mos.min)
+    sigma = max(0.0, float(values["sigma"][0])) if "sigma" in values else None
+    limit = manifest.abstain_above
     return Quality(
         score,
         opinion,
-        sigma=max(0.0, float(values["sigma"][0])) if "sigma" in values else None,
-        distortions=_named(values["distortions"], manifest) if "distortions" in values else {},
+        sigma,
+        distortions=_named(values.get("distortions"), manifest.distortion_labels),
+        uncertainty=_named(values.get("uncertainty"), manifest.uncertainty_labels),
+        abstain=limit is not None and sigma is not None and sigma > limit,
+        features=values.get("features"),
     )
 
 
-def _named(probabilities: NDArray[np.float32], manifest: Manifest) -> dict[str, float]:
-    return dict(zip(manifest.distortion_labels, probabilities.tolist(), strict=True))
+def _named(numbers: NDArray[np.float32] | None, labels: Sequence[str]) -> dict[str, float]:
+    return {} if numbers is None else dict(zip(labels, numbers.tolist(), strict=True))
+
+
+def _shown(numbers: NDArray[np.float32]) -> str:
+    """The numbers, or of many only the first that is not finite."""
+    if numbers.size <= _FEW:
+        return str(numbers.tolist())
+    position = int(np.flatnonzero(~np.isfinite(numbers))[0])
+    return f"[…, {numbers[position]}, …] (entry {position} of {numbers.size})"
 
 
 def _clip(value: float, low: float, high: float) -> float:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 from sdk.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SCHEMA_VERSION: Final = 1
 """Version of the dictionaries below; it grows when a key changes its meaning or goes away."""
@@ -63,6 +67,12 @@ class FrameScore:
         precision: Arithmetic it used: fp32, bf16 or fp16.
         source: Name of the source; empty for arrays.
         dropped: Frames that a live source has thrown away so far.
+        uncertainty: Standard deviation in points by what it comes from, first "task"; sigma is the
+            root of the sum of their squares. Empty where the model has no such output.
+        abstain: The model says that this score should not be trusted: its sigma is above the
+            threshold of its bundle. Always False where the model has no sigma or no threshold.
+        features: float32 [D], the network's pooled feature before its heads; None unless the
+            scorer was asked for it. It stands in no output.
     """
 
     score: float
@@ -77,6 +87,9 @@ class FrameScore:
     precision: str
     source: str = ""
     dropped: int = 0
+    uncertainty: Mapping[str, float] = field(default_factory=dict)
+    abstain: bool = False
+    features: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dictionary that `json.dumps` takes: no NaN, no numpy numbers.
@@ -91,6 +104,8 @@ class FrameScore:
             "score": json_number(self.score),
             "mos": json_number(self.mos),
             "sigma": json_number(self.sigma),
+            "uncertainty": {str(k): json_number(v) for k, v in self.uncertainty.items()},
+            "abstain": bool(self.abstain),
             "distortions": {str(k): json_number(v) for k, v in self.distortions.items()},
             "latency_ms": self.latency.to_dict(),
             "dropped": int(self.dropped),
@@ -102,6 +117,8 @@ class FrameScore:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> FrameScore:
         """Rebuild a frame score from `to_dict`; null becomes NaN where a number is needed.
+
+        Lines of framescore 0.1, which knew neither `uncertainty` nor `abstain`, are read as well.
 
         Raises:
             KeyError: A field is missing.
@@ -120,6 +137,8 @@ class FrameScore:
             precision=fields["precision"],
             source=fields["source"],
             dropped=fields["dropped"],
+            uncertainty={k: _number(v) for k, v in fields.get("uncertainty", {}).items()},
+            abstain=fields.get("abstain", False),
         )
 
 
@@ -168,6 +187,8 @@ class VideoScore:
         worst: Stretches with the lowest mean, worst first, not overlapping.
         model: Identity of the model.
         unscored: Frames whose score was NaN; no pooled number counts them.
+        abstained: Of `frames`, those whose score the model says not to trust.
+        abstained_counted: Whether the pooled numbers and worst stretches count them.
         complete: False when the source broke off or scoring was stopped early.
     """
 
@@ -183,10 +204,17 @@ class VideoScore:
     model: str
     unscored: int = 0
     complete: bool = True
+    abstained: int = 0
+    abstained_counted: bool = True
 
     @classmethod
     def pool(
-        cls, scores: Iterable[FrameScore], worst: int = 3, window_s: float = 1.0
+        cls,
+        scores: Iterable[FrameScore],
+        worst: int = 3,
+        window_s: float = 1.0,
+        *,
+        count_abstained: bool = True,
     ) -> VideoScore:
         """Summarise the scores of one source.
 
@@ -194,18 +222,20 @@ class VideoScore:
             scores: Scores in order of presentation; read once, so a generator will do.
             worst: Number of worst stretches to find.
             window_s: Length of a stretch in seconds (25 frames where there are no time stamps).
+            count_abstained: False leaves out frames whose score the model says not to trust.
 
         Raises:
-            UsageError: There is no frame, or none has a score.
+            UsageError: There is no frame, or none has a score that counts.
         """
         from sdk.series import ScoreSeries
 
-        series = ScoreSeries()
+        series = ScoreSeries(count_abstained=count_abstained)
         for score in scores:
             series.append(score)
-        if not series.scored:
+        if not series.counted:
             raise UsageError(
-                f"Nothing to pool: {len(series)} frames, none with a score.",
+                f"Nothing to pool: {len(series)} frames, none with a score"
+                f"{' that the model trusts' if series.scored else ''}.",
                 hint="Give the scores of at least one frame.",
             )
         return series.summary(worst=worst, window_s=window_s)
@@ -228,6 +258,8 @@ class VideoScore:
             "source": self.source,
             "frames": int(self.frames),
             "unscored": int(self.unscored),
+            "abstained": int(self.abstained),
+            "abstained_counted": bool(self.abstained_counted),
             "complete": bool(self.complete),
             "pooled": {name: json_number(value) for name, value in self.pooled().items()},
             "worst": [segment.to_dict() for segment in self.worst],

@@ -43,6 +43,8 @@ class Scorer:
             graph), or "auto": fp32, or bf16 where this CPU has it and the scores stay within 0.5
             of FP32's on the model's golden frames.
         threads: CPU threads to use, 1 to 1024; None for all that this process may use.
+        features: Give each result the network's pooled feature, where the model has that output;
+            scores are the same without.
 
     Attributes:
         bundle: The verified model.
@@ -63,9 +65,11 @@ class Scorer:
         backend: str = "auto",
         precision: str = "auto",
         threads: int | None = None,
+        *,
+        features: bool = False,
     ) -> None:
         self.bundle = model if isinstance(model, Bundle) else Bundle.load(model)
-        self._engines = Engines(self.bundle, backend, precision, threads)
+        self._engines = Engines(self.bundle, backend, precision, threads, features=features)
         self.model_id = self.bundle.model_id
         self.backend = self._engines.single.name
         self.precision = self._engines.single.precision

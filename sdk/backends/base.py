@@ -42,7 +42,7 @@ class Backend(Protocol):
 
         Returns:
             float32 [K] by the name of the output, owned by the caller; K is 1 but for
-            `distortions`.
+            `distortions`, `uncertainty` and `features`.
 
         Raises:
             BackendError: The runtime failed, or the backend is closed.
@@ -63,11 +63,13 @@ class BackendOptions:
         threads: CPU threads in all; None leaves the choice to the runtime.
         lanes: Frames to compute at the same time. With 1, all threads work on one frame (lowest
             latency); with more, the threads are shared out (highest throughput).
+        features: Return the output `features` as well, where the model has it.
     """
 
     precision: str = "fp32"
     threads: int | None = None
     lanes: int = 1
+    features: bool = False
 
 
 class BackendModule(Protocol):
@@ -119,12 +121,27 @@ def check_signature(
         inputs, outputs = _with_batch_of_one(inputs), _with_batch_of_one(outputs)
     views = {name: ("uint8", view.shape) for name, view in bundle.views.items()}
     _compare(bundle, graph.file, "input", inputs, views)
-    labels = len(bundle.manifest.distortion_labels)
+    shapes = _output_shapes(bundle, outputs)
     wanted: dict[str, tuple[str, tuple[int, ...]]] = {
-        name: ("float32", (1, labels) if name == "distortions" else (1,))
-        for name in bundle.manifest.outputs
+        name: ("float32", shapes.get(name, (1,))) for name in bundle.manifest.outputs
     }
     _compare(bundle, graph.file, "output", outputs, wanted)
+
+
+def _output_shapes(bundle: Bundle, found: Signature) -> dict[str, tuple[int, ...]]:
+    """What is not [1]; the width of the features is the network's own affair."""
+    _, shape = found.get("features", ("", ()))
+    width = shape[1] if len(shape) == 2 else -1
+    return {
+        "distortions": (1, len(bundle.manifest.distortion_labels)),
+        "uncertainty": (1, len(bundle.manifest.uncertainty_labels)),
+        "features": (1, max(1, width)),
+    }
+
+
+def returned(bundle: Bundle, options: BackendOptions) -> list[str]:
+    """Name the outputs that `infer` returns."""
+    return [x for x in bundle.manifest.outputs if x != "features" or options.features]
 
 
 def _with_batch_of_one(signature: Signature) -> Signature:

@@ -15,6 +15,7 @@ from sdk.backends.base import (
     closed_error,
     first_line,
     graph_for,
+    returned,
 )
 from sdk.cpus import cpu_name
 from sdk.errors import BackendError
@@ -73,7 +74,7 @@ class OnnxRuntimeBackend:
         self.precision = options.precision
         self.device = cpu_name()
         self.lanes = options.lanes
-        self._names = [output.name for output in outputs]
+        self._names = returned(bundle, options)  # what is not asked for is not copied
         self._session: Any = session
         self._slots = threading.BoundedSemaphore(options.lanes)
 

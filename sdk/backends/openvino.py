@@ -16,6 +16,7 @@ from sdk.backends.base import (
     closed_error,
     first_line,
     graph_for,
+    returned,
 )
 from sdk.errors import BackendError
 
@@ -66,6 +67,9 @@ class OpenVinoBackend:
             outputs = _signature(model.outputs, bundle.manifest.outputs)
             inputs = _signature(model.inputs, bundle.views)
             check_signature(bundle, graph, inputs, outputs)
+            wanted = returned(bundle, options)
+            for name in set(outputs) - set(wanted):
+                model.remove_result(model.output(name).get_node())  # not even copied
             if graph.dynamic_batch:
                 model.reshape({name: list(view.shape) for name, view in bundle.views.items()})
             compiled = core.compile_model(model, "CPU", _config(options))
@@ -79,7 +83,8 @@ class OpenVinoBackend:
         self.device = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
         self.lanes = options.lanes
         # The order stays; the names of compiled outputs gather those of values fused into them.
-        self._outputs = {name: index for index, name in enumerate(outputs)}
+        kept = [name for name in outputs if name in wanted]
+        self._outputs = {name: index for index, name in enumerate(kept)}
         # Last in, first out: the request used last has its buffers still in cache.
         self._idle: LifoQueue[Any] = LifoQueue()
         for _ in range(options.lanes):

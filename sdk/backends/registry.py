@@ -46,6 +46,8 @@ def create_backend(
     precision: str = "auto",
     threads: int | None = None,
     lanes: int = 1,
+    *,
+    features: bool = False,
 ) -> Backend:
     """Compile a bundle's network for this machine.
 
@@ -56,6 +58,7 @@ def create_backend(
             or "auto": fp32, or bf16 where the CPU has it and the golden scores stay within 0.5.
         threads: CPU threads to use; None leaves the choice to the runtime.
         lanes: Frames to compute at the same time.
+        features: Return the output `features` as well, where the model has it.
 
     Raises:
         UsageError: An unknown name or precision, or a number outside 1 to 1024.
@@ -67,9 +70,8 @@ def create_backend(
     _check_count("threads", threads)
     _check_count("lanes", lanes)
     module = _load_first() if name == "auto" else _load(name)
-    return open_with_precision(
-        module, bundle, precision, BackendOptions(threads=threads, lanes=lanes)
-    )
+    options = BackendOptions(threads=threads, lanes=lanes, features=features)
+    return open_with_precision(module, bundle, precision, options)
 
 
 def _load(name: str) -> BackendModule:

@@ -58,6 +58,8 @@ def _describe(bundle: Bundle) -> dict[str, Any]:
         },
         "outputs": list(manifest.outputs),
         "distortions": list(manifest.distortion_labels),
+        "uncertainty": list(manifest.uncertainty_labels),
+        "abstain_above": manifest.abstain_above,
         "views": [view.spec for view in manifest.views],
         "graphs": [f"{graph.precision} {graph.profile}" for graph in bundle.graphs()],
         "signed": bundle.signature is not None,
@@ -78,6 +80,10 @@ def _as_text(described: list[dict[str, Any]]) -> str:
     return "\n".join(_paragraph(model) for model in described)
 
 
+def _abstains(limit: float | None) -> str:
+    return "" if limit is None else f"where its sigma is above {limit:g} points"
+
+
 def _paragraph(model: dict[str, Any]) -> str:
     """One model: its name, then a line for each fact, wrapped to 80 columns."""
     from textwrap import fill
@@ -88,6 +94,8 @@ def _paragraph(model: dict[str, Any]) -> str:
         "score": f"{scale['min']:g} to {scale['max']:g}, higher is better",
         "outputs": ", ".join(model["outputs"]),
         "distortions": ", ".join(model["distortions"]),
+        "uncertainty": ", ".join(model["uncertainty"]),
+        "abstains": _abstains(model["abstain_above"]),
         "views": ", ".join(model["views"]),
         "graphs": ", ".join(model["graphs"]),
         "licence": model["licence"],

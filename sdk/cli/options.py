@@ -184,6 +184,15 @@ Pool = Annotated[
     ),
 ]
 
+SkipAbstained = Annotated[
+    bool,
+    typer.Option(
+        "--skip-abstained",
+        help="Leave frames on which the model abstains out of the pooled numbers.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+
 
 def parse_pool(text: str) -> tuple[str, ...]:
     """Return the pooling methods of a list such as `mean,p5`, each once.

@@ -48,16 +48,24 @@ class ScoreRun:
         scorer: What scores the frames.
         sink: What takes the scores.
         selection: Which frames to score.
+        count_abstained: Frames on which the model abstains count in the pooled numbers.
         lines_on_stdout: Scores appear on standard output line by line, so that a progress bar on
             the same terminal would only be in their way.
     """
 
     def __init__(
-        self, scorer: Scorer, sink: Sink, selection: Selection, *, lines_on_stdout: bool = False
+        self,
+        scorer: Scorer,
+        sink: Sink,
+        selection: Selection,
+        *,
+        count_abstained: bool = True,
+        lines_on_stdout: bool = False,
     ) -> None:
         self._scorer = scorer
         self._sink = sink
         self._selection = selection
+        self._count_abstained = count_abstained
         self._show_bar = stderr_is_watched() and not (lines_on_stdout and sys.stdout.isatty())
         self._failures: list[int] = []  # exit code of each source that failed
         self._videos: list[VideoScore] = []
@@ -130,7 +138,7 @@ class ScoreRun:
         frames = sample(source, every=chosen.every, fps=chosen.fps, limit=chosen.limit)
         # A generator: closing it stops the decoding thread before the source goes.
         scores = cast("Generator[FrameScore, None, None]", self._scorer.stream(frames))
-        series = ScoreSeries(source.name)
+        series = ScoreSeries(source.name, count_abstained=self._count_abstained)
         complete = False
         try:
             with (
@@ -149,4 +157,10 @@ class ScoreRun:
             raise SourceError(
                 f"{source.name} gave {len(series)} frames, none with a score.",
                 hint="Check that it can be played.",
+            )
+        if not series.counted:
+            raise SourceError(
+                f"{source.name}: the model abstains on all of its {series.scored} frames, and none "
+                "may count.",
+                hint="Leave out --skip-abstained to pool them nevertheless.",
             )

@@ -23,10 +23,12 @@ def score(
     output: opt.OutputFile = None,
     fail_under: opt.FailUnder = None,
     pool: opt.Pool = opt.DEFAULT_POOL,
+    skip_abstained: opt.SkipAbstained = False,
 ) -> int:
     """Score images, video files and streams, 0 to 100, higher is better.
 
-    Scores go to standard output, messages to standard error.
+    Scores go to standard output, messages to standard error. Frames whose score the model itself
+    does not trust (abstains) are marked, and count in pooled numbers unless --skip-abstained.
 
     Exit status: 0 scored, 1 something failed, 2 usage, 3 below --fail-under.
     """
@@ -54,6 +56,12 @@ def score(
         open_sink(format.value, output, pool=methods, several=len(sources) > 1) as sink,
     ):
         lines_on_terminal = output is None and format in (opt.Format.jsonl, opt.Format.csv)
-        run = ScoreRun(scorer, sink, selection, lines_on_stdout=lines_on_terminal)
+        run = ScoreRun(
+            scorer,
+            sink,
+            selection,
+            count_abstained=not skip_abstained,
+            lines_on_stdout=lines_on_terminal,
+        )
         run.score_all(sources)
         return run.exit_code(methods[0], fail_under)

@@ -20,13 +20,15 @@ COLUMNS: Final = (
     "score",
     "mos",
     "sigma",
+    "abstain",
     *(f"latency_ms.{part}" for part in _LATENCY),
     "dropped",
     "model",
     "backend",
     "precision",
 )
-"""Columns of every file, in order; `distortions.<label>` for each label of the model follow."""
+"""Columns of every file, in order; `distortions.<label>` and `uncertainty.<label>` for each of the
+model's labels follow."""
 
 
 class CsvSink(OutputOwner):
@@ -44,16 +46,19 @@ class CsvSink(OutputOwner):
         """Write the row of one frame, after the header if it is the first."""
         cells = _flatten(score.to_dict())
         if not self._columns:
-            self._write_header(score.distortions)
+            self._write_header(score)
         self._write_row([_text(cells.get(column)) for column in self._columns])
 
     def finish(self, videos: Sequence[VideoScore]) -> None:  # noqa: ARG002 (see the class)
         """Write the header if there was no frame: an empty table is still a table."""
         if not self._columns:
-            self._write_header({})
+            self._write_header(None)
 
-    def _write_header(self, distortions: Mapping[str, float]) -> None:
-        self._columns = [*COLUMNS, *(f"distortions.{label}" for label in distortions)]
+    def _write_header(self, score: FrameScore | None) -> None:
+        self._columns = [*COLUMNS]
+        if score is not None:
+            self._columns += [f"distortions.{label}" for label in score.distortions]
+            self._columns += [f"uncertainty.{label}" for label in score.uncertainty]
         self._write_row(self._columns)
 
     def _write_row(self, cells: Sequence[str]) -> None:
@@ -73,4 +78,6 @@ def _flatten(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return "" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""What a table remembers of each frame, column by column: 49 bytes instead of an object."""
+"""What a table remembers of each frame, column by column: 50 bytes instead of an object."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class FrameRow(NamedTuple):
     mos: float
     sigma: float
     distortion: str
+    abstain: bool
 
 
 class FrameColumns:
@@ -34,6 +35,7 @@ class FrameColumns:
         self._scores = array("d")
         self._mos = array("d")
         self._sigmas = array("d")
+        self._abstains = array("b")
         self._labels = array("B")  # position in _label_names; 0 for a model without posterior
         self._shares = array("d")  # its probability
         self._label_names = [""]
@@ -57,6 +59,7 @@ class FrameColumns:
         self._scores.append(score.score)
         self._mos.append(score.mos)
         self._sigmas.append(math.nan if score.sigma is None else score.sigma)
+        self._abstains.append(score.abstain)
         self._labels.append(self._label_names.index(label))
         self._shares.append(share)
 
@@ -72,6 +75,7 @@ class FrameColumns:
             mos=self._mos[position],
             sigma=self._sigmas[position],
             distortion=f"{label} {100 * share:.0f}%" if label and label != CLEAN else label,
+            abstain=bool(self._abstains[position]),
         )
 
     def label(self, position: int) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _SHORT: Final = {"harmonic_mean": "harmonic"}  # headers that would take the room of the names
+ABSTAINS: Final = "?"  # behind the sigma of a frame
 _MANY_METHODS: Final = 5  # from here on, the columns leave no room for the distortion
 
 _NARROWEST: Final = 80  # columns: on less, a terminal wraps lines, where rich would cut off digits
@@ -53,7 +54,7 @@ class TableSink(OutputOwner):
         self._last: FrameScore | None = None
 
     def append(self, score: FrameScore) -> None:
-        """Keep what the tables show of one frame (49 bytes)."""
+        """Keep what the tables show of one frame (50 bytes)."""
         self._frames.append(score)
         self._last = score
 
@@ -69,7 +70,7 @@ class TableSink(OutputOwner):
             if part not in few:
                 page += [f"Worst stretches of {part.video.source}", self._worst_table(part)]
         if self._last is not None:
-            page.append(_footer(self._last, clips=bool(clips)))
+            page.append(_footer(self._last, videos, clips=bool(clips)))
         self._output.write(render(page, self._output.stream))
 
     def _parts(self, videos: Sequence[VideoScore]) -> Iterator[_Part]:
@@ -97,7 +98,7 @@ class TableSink(OutputOwner):
                     format_time(row.pts_s),
                     _number(row.score),
                     _number(row.mos, 2),
-                    _number(row.sigma),
+                    _number(row.sigma) + (ABSTAINS if row.abstain else ""),
                     row.distortion,
                 )
         return table
@@ -105,7 +106,10 @@ class TableSink(OutputOwner):
     def _clip_table(self, parts: Sequence[_Part]) -> Table:
         methods = [_SHORT.get(method, method) for method in self._pool]
         table = make_table("source", "frames", *methods, right=("frames", *methods))
-        roomy = len(methods) < _MANY_METHODS
+        abstains = any(video.abstained for video, _ in parts)
+        if abstains:
+            table.add_column("abstains", justify="right", no_wrap=True)
+        roomy = len(methods) + abstains < _MANY_METHODS
         if roomy:
             table.add_column("mostly", no_wrap=True)
         for video, positions in parts:
@@ -114,6 +118,7 @@ class TableSink(OutputOwner):
                 video.source + ("" if video.complete else " (incomplete)"),
                 str(video.frames),
                 *(_number(pooled[method]) for method in self._pool),
+                *([_share(video)] if abstains else []),
                 *([self._mostly(positions)] if roomy else []),
             )
         return table
@@ -183,10 +188,20 @@ def _number(value: float | None, digits: int = 1) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _footer(score: FrameScore, *, clips: bool) -> str:
+def _share(video: VideoScore) -> str:
+    return f"{100 * video.abstained / max(video.frames, 1):.0f}%"
+
+
+def _footer(score: FrameScore, videos: Sequence[VideoScore], *, clips: bool) -> str:
     lines = [f"score 0–100, higher is better · {score.model} · {score.backend} {score.precision}"]
     if clips and score.distortions:
         lines.append("mostly: the likeliest distortion of most frames, and their share")
+    abstaining = [video for video in videos if video.abstained]
+    if abstaining:
+        total = sum(video.abstained for video in abstaining)
+        counted = "counted" if abstaining[0].abstained_counted else "not counted"
+        of = f"{total} frame{'' if total == 1 else 's'}"
+        lines.append(f"{ABSTAINS} abstains: the model distrusts its score ({of}, {counted})")
     return "\n".join(lines)
 
 

@@ -40,8 +40,8 @@ def test_engine_that_disagrees_in_a_bit_is_not_used(
     both = Engines(bundle, "openvino", "fp32", 2)
     create = engines.create_backend
 
-    def create_with_last_bit_flipped(*args: object) -> object:
-        backend = create(*args)  # type: ignore[arg-type]
+    def create_with_last_bit_flipped(*args: object, **options: object) -> object:
+        backend = create(*args, **options)  # type: ignore[arg-type]
         infer = backend.infer
 
         def flipped(inputs: object) -> dict[str, object]:

@@ -12,6 +12,8 @@ from .tiny_model import tiny_manifest
 
 INT8 = {"file": "model.onnx", "opset": 20, "precision": "int8"}
 FILES = {"model.onnx": "0" * 64, "golden.npz": "f" * 64}
+RICH = ["score", "sigma", "distortions", "uncertainty"]
+BARE = ["score", "distortions", "uncertainty"]
 
 
 def fields(**changes: Any) -> dict[str, Any]:
@@ -75,6 +77,14 @@ def test_missing_field_is_named(name: str) -> None:
         ({"outputs": ["score", "heat"]}, "Invalid enum value 'heat'"),
         ({"outputs": ["score"]}, "must come together"),
         ({"distortion_labels": ["a", "a"]}, "distortion_labels repeat"),
+        ({"uncertainty_labels": ["task"]}, "uncertainty_labels and .* must come together"),
+        ({"outputs": RICH}, "uncertainty_labels and .* must come together"),
+        ({"outputs": RICH, "uncertainty_labels": ["blur"]}, "'blur'; it must be 'task'"),
+        ({"outputs": RICH, "uncertainty_labels": ["task", "task"]}, "uncertainty_labels repeat"),
+        ({"outputs": BARE, "uncertainty_labels": ["task"]}, "'uncertainty' needs .*'sigma'"),
+        ({"outputs": ["score", "distortions"], "abstain_above": 5}, "abstain_above needs"),
+        ({"abstain_above": 0}, "abstain_above is 0; allowed are score points above 0"),
+        ({"abstain_above": "much"}, "Expected `float | null`"),
         ({"score": {"min": 0, "max": 101}}, "runs from 0.0 to 101.0"),
         ({"score": {"min": 5, "max": 5}}, "runs from 5.0 to 5.0"),
         ({"score": {"higher_is_better": False}}, "higher_is_better"),

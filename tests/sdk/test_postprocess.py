@@ -5,10 +5,10 @@ import pytest
 from numpy.typing import NDArray
 
 from sdk.errors import BackendError
-from sdk.manifest import MosScale, ScoreScale
+from sdk.manifest import Manifest, MosScale, ScoreScale
 from sdk.postprocess import read_outputs
 
-from .tiny_model import tiny_manifest
+from .tiny_model import OUTPUTS, UNCERTAINTY, tiny_manifest
 
 
 def outputs(**changes: list[float]) -> dict[str, NDArray[np.float32]]:
@@ -18,7 +18,8 @@ def outputs(**changes: list[float]) -> dict[str, NDArray[np.float32]]:
 
 def test_outputs_become_plain_numbers_with_names() -> None:
     quality = read_outputs(outputs(), tiny_manifest(), "frame 0")
-    assert quality == (60.0, 3.5, 2.0, {"dark": 0.5, "bright": 0.25, "none": 0.25})
+    assert quality[:4] == (60.0, 3.5, 2.0, {"dark": 0.5, "bright": 0.25, "none": 0.25})
+    assert quality[4:] == ({}, False, None)
     assert type(quality.score) is float
     assert type(quality.distortions["dark"]) is float
 
@@ -42,7 +43,7 @@ def test_model_with_a_score_only() -> None:
         mos=MosScale(min=1, max=5),
     )
     quality = read_outputs({"score": np.array([40], np.float32)}, manifest, "frame 0")
-    assert quality == (40.0, 2.0, None, {})
+    assert quality == (40.0, 2.0, None, {}, {}, False, None)
 
 
 def test_sigma_is_not_negative() -> None:
@@ -59,3 +60,38 @@ def test_what_is_not_finite_names_output_and_frame(name: str, value: float) -> N
 def test_nan_among_the_distortions() -> None:
     with pytest.raises(BackendError, match="computed distortions"):
         read_outputs(outputs(distortions=[0.5, np.nan, 0.5]), tiny_manifest(), "frame 0")
+
+
+def rich_manifest(**changes: object) -> Manifest:
+    names = (*OUTPUTS, "uncertainty", "features")
+    return tiny_manifest(**{"outputs": names, "uncertainty_labels": tuple(UNCERTAINTY), **changes})
+
+
+def test_uncertainty_gets_its_names_and_features_stay_an_array() -> None:
+    values = outputs(uncertainty=[1.5, 2.0], features=[0.25, 0.5])
+    quality = read_outputs(values, rich_manifest(), "frame 0")
+    assert quality.uncertainty == UNCERTAINTY
+    assert type(quality.uncertainty["task"]) is float
+    np.testing.assert_array_equal(quality.features, values["features"])
+
+
+def test_features_that_nobody_asked_for_are_none() -> None:
+    assert read_outputs(outputs(uncertainty=[1, 2]), rich_manifest(), "frame 0").features is None
+
+
+@pytest.mark.parametrize(
+    ("sigma", "limit", "abstain"),
+    [(2.0, 2.0, False), (2.01, 2.0, True), (1.0, 2.0, False), (99.0, None, False)],
+)
+def test_model_abstains_above_its_threshold(
+    sigma: float, limit: float | None, abstain: bool
+) -> None:
+    manifest = tiny_manifest(abstain_above=limit)
+    assert read_outputs(outputs(sigma=[sigma]), manifest, "frame 0").abstain is abstain
+
+
+def test_nan_among_many_features_is_named_without_the_others() -> None:
+    values = outputs(uncertainty=[1, 2], features=[0.5] * 191 + [np.nan])
+    with pytest.raises(BackendError, match=r"computed features = .* nan, .*entry 191 of 192") as e:
+        read_outputs(values, rich_manifest(), "frame 0")
+    assert len(str(e.value)) < 250

@@ -25,6 +25,8 @@ FRAME_KEYS = [
     "score",
     "mos",
     "sigma",
+    "uncertainty",
+    "abstain",
     "distortions",
     "latency_ms",
     "dropped",
@@ -197,3 +199,51 @@ def test_results_need_only_numpy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"cv2", "openvino", "onnxruntime", "msgspec", "typer", "rich", "torch"}
     assert not heavy & set(eval(done.stdout))
+
+
+def abstaining_clip() -> list[FrameScore]:
+    """90 from a model that is sure, then 10 from one that is not; a second of each."""
+    scores = [frame_score(90.0, k, k / 25) for k in range(25)]
+    return scores + [frame_score(10.0, k, k / 25, abstain=True) for k in range(25, 50)]
+
+
+def test_abstained_frames_count_and_are_counted():
+    video = VideoScore.pool(abstaining_clip())
+    assert (video.frames, video.abstained, video.abstained_counted) == (50, 25, True)
+    assert (video.mean, video.min, video.worst[0].mean) == (50.0, 10.0, 10.0)
+    assert video.to_dict()["abstained"] == 25
+    assert video.to_dict()["abstained_counted"] is True
+
+
+def test_abstained_frames_can_be_left_out_of_the_pooled_numbers():
+    video = VideoScore.pool(abstaining_clip(), count_abstained=False)
+    assert (video.frames, video.abstained, video.abstained_counted) == (50, 25, False)
+    assert (video.mean, video.min) == (90.0, 90.0)
+    assert [segment.mean for segment in video.worst] == [90.0]
+
+
+def test_nothing_is_left_where_the_model_abstains_on_all():
+    scores = [frame_score(10.0, k, abstain=True) for k in range(3)]
+    assert VideoScore.pool(scores).mean == 10.0
+    with pytest.raises(UsageError, match="3 frames, none with a score that the model trusts"):
+        VideoScore.pool(scores, count_abstained=False)
+
+
+def test_a_frame_without_a_score_does_not_abstain():
+    video = VideoScore.pool([frame_score(math.nan, 0, abstain=True), frame_score(40.0, 1)])
+    assert (video.frames, video.unscored, video.abstained) == (1, 1, 0)
+
+
+def test_uncertainty_and_abstaining_survive_json_and_features_stay_out_of_it():
+    features = np.arange(3, dtype=np.float32)
+    original = frame_score(uncertainty={"task": np.float32(1.5)}, abstain=True, features=features)
+    fields = json.loads(strict_json(original.to_dict()))
+    assert (fields["uncertainty"], fields["abstain"]) == ({"task": 1.5}, True)
+    assert "features" not in fields
+    assert FrameScore.from_dict(fields) == original
+
+
+def test_a_line_of_an_earlier_version_is_read():
+    fields = frame_score().to_dict()
+    del fields["uncertainty"], fields["abstain"]
+    assert FrameScore.from_dict(fields) == frame_score()

@@ -18,6 +18,10 @@ from sdk.manifest import GoldenFile, Manifest, OnnxGraph, Provenance, ViewInput
 
 LABELS = ("dark", "bright", "none")
 SIGMA = 2.5
+UNCERTAINTY = {"task": 1.5, "light": 2.0}  # the root of the sum of squares is SIGMA
+OUTPUTS = ("score", "mos", "sigma", "distortions")
+FEATURES = 6  # mean of each colour, 0 to 1, of both views
+PIXELS = 224 * 224 * 255
 FULL = 224 * 3 * 255 // 4 * 224 * 2  # what two white views add up to
 
 
@@ -27,7 +31,14 @@ def tiny_score(inputs: dict[str, NDArray[np.uint8]]) -> np.float32:
     return np.float32(np.sum(rows)) * np.float32(100 / FULL)
 
 
-def tiny_onnx(outputs: tuple[str, ...] = ("score", "mos", "sigma", "distortions")) -> bytes:
+def tiny_features(inputs: dict[str, NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """The features of one frame's views: float32 [6]."""
+    sums = [view.astype(np.int64).sum(axis=(0, 1, 2)) for view in inputs.values()]
+    return np.concatenate(sums).astype(np.float32) * np.float32(1 / PIXELS)
+
+
+def tiny_onnx(outputs: tuple[str, ...] = OUTPUTS, sigma: str = "two_and_half") -> bytes:
+    """The network; its sigma is a constant, or "share", a 25th of the score."""
     nodes = [*_row_sums("fragments"), *_row_sums("resize")]
     nodes += [
         helper.make_node("Add", ["fragments_rows", "resize_rows"], ["rows"]),
@@ -35,13 +46,20 @@ def tiny_onnx(outputs: tuple[str, ...] = ("score", "mos", "sigma", "distortions"
         helper.make_node("Mul", ["total", "per_unit"], ["score"]),
         helper.make_node("Mul", ["score", "per_mos"], ["share"]),
         helper.make_node("Add", ["share", "one"], ["mos"]),
-        helper.make_node("Identity", ["two_and_half"], ["sigma"]),
+        helper.make_node("Identity", [sigma], ["sigma"]),
         helper.make_node("Neg", ["share"], ["dark"]),
         helper.make_node("Concat", ["dark", "share", "one"], ["logits"], axis=0),
         helper.make_node("Unsqueeze", ["logits", "axis_batch"], ["logits_row"]),
         helper.make_node("Softmax", ["logits_row"], ["distortions"], axis=1),
+        helper.make_node("Identity", ["parts"], ["uncertainty"]),
+        helper.make_node("Concat", ["fragments_hue", "resize_hue"], ["hues"], axis=1),
+        helper.make_node("Mul", ["hues", "per_pixel"], ["features"]),
     ]
-    shapes = {"distortions": [1, len(LABELS)]}
+    shapes = {
+        "distortions": [1, len(LABELS)],
+        "uncertainty": [1, len(UNCERTAINTY)],
+        "features": [1, FEATURES],
+    }
     graph = helper.make_graph(
         nodes,
         "tiny",
@@ -53,6 +71,9 @@ def tiny_onnx(outputs: tuple[str, ...] = ("score", "mos", "sigma", "distortions"
             _constant("per_mos", [1 / 25]),
             _constant("one", [1.0]),
             _constant("two_and_half", [SIGMA]),
+            _constant("per_pixel", [1 / PIXELS]),
+            helper.make_tensor("parts", TensorProto.FLOAT, [1, 2], list(UNCERTAINTY.values())),
+            _axes("axis_side", [1, 2]),
             _axes("axis_pixel", [2, 3]),
             _axes("axis_row", [1]),
             _axes("axis_batch", [0]),
@@ -73,7 +94,7 @@ def tiny_manifest(**changes: object) -> Manifest:
             ViewInput(input="fragments", spec="fragments:7x32"),
             ViewInput(input="resize", spec="resize:224x224"),
         ),
-        "outputs": ("score", "mos", "sigma", "distortions"),
+        "outputs": OUTPUTS,
         "distortion_labels": LABELS,
         "licence": "Apache-2.0",
         "sources": (Provenance(name="nothing", role="data", licence="CC0-1.0"),),
@@ -103,12 +124,23 @@ def write_tiny_bundle(path: Path) -> Path:
     return path
 
 
+def write_rich_bundle(path: Path, sigma: str = "two_and_half", **changes: object) -> Path:
+    """The tiny bundle with every output that there is."""
+    outputs = (*OUTPUTS, "uncertainty", "features")
+    fields = {"outputs": outputs, "uncertainty_labels": tuple(UNCERTAINTY), **changes}
+    manifest = tiny_manifest(**fields)
+    members = {**tiny_members(), "model.onnx": tiny_onnx(manifest.outputs, sigma)}
+    write_bundle(path, manifest, members)
+    return path
+
+
 def _row_sums(name: str) -> list[onnx.NodeProto]:
     return [
         helper.make_node("Cast", [name], [f"{name}_float"], to=TensorProto.FLOAT),
         helper.make_node("ReduceSum", [f"{name}_float", "axis_pixel"], [f"{name}_sum"], keepdims=0),
         helper.make_node("Mul", [f"{name}_sum", "quarter"], [f"{name}_quarter"]),
         helper.make_node("Floor", [f"{name}_quarter"], [f"{name}_rows"]),
+        helper.make_node("ReduceSum", [f"{name}_float", "axis_side"], [f"{name}_hue"], keepdims=0),
     ]
 
 

@@ -19,7 +19,18 @@ from sdk.backends import BACKENDS, Backend, create_backend
 from sdk.bundle import Bundle
 from sdk.errors import BackendError, BundleError
 
-from ..tiny_model import FULL, SIGMA, tiny_manifest, tiny_members, tiny_onnx, tiny_score
+from ..tiny_model import (
+    FULL,
+    OUTPUTS,
+    SIGMA,
+    UNCERTAINTY,
+    tiny_features,
+    tiny_manifest,
+    tiny_members,
+    tiny_onnx,
+    tiny_score,
+    write_rich_bundle,
+)
 
 Inputs = dict[str, NDArray[np.uint8]]
 
@@ -180,7 +191,7 @@ def test_outputs_keep_their_names_when_a_chain_is_fused(name: str, tmp_path: Pat
     graph.initializer.append(helper.make_tensor("per_row", 1, [224, 1], [4 / FULL] * 224))
     bounds = {"low": -8.0, "high": 4.0}
     graph.initializer.extend(helper.make_tensor(k, 1, [], [v]) for k, v in bounds.items())
-    backend = create_backend(rewritten(tmp_path, model.SerializeToString()), name)
+    backend = create_backend(rewritten(tmp_path, model.SerializeToString()), name, "fp32")
     inputs = frames(2)[1]
     outputs = backend.infer(inputs)
     assert set(outputs) == {"score", "mos", "sigma", "distortions"}
@@ -213,3 +224,44 @@ def test_broken_network(name: str, tmp_path: Path, graph: bytes) -> None:
     with pytest.raises((BackendError, BundleError), match=r"model\.onnx") as caught:
         create_backend(rewritten(tmp_path, graph), name)
     assert "other.framescore" in str(caught.value)
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_features_come_only_when_asked_for(name: str, rich_bundle: Path, lanes: int) -> None:
+    bundle = Bundle.load(rich_bundle)
+    plain = create_backend(bundle, name, "fp32", threads=3, lanes=lanes)
+    asked = create_backend(bundle, name, "fp32", threads=3, lanes=lanes, features=True)
+    for inputs in frames(3):
+        without, outputs = plain.infer(inputs), asked.infer(inputs)
+        assert list(without) == [*OUTPUTS, "uncertainty"]
+        assert set(outputs) - set(without) == {"features"}
+        np.testing.assert_allclose(outputs["features"], tiny_features(inputs), rtol=1e-6)
+        for output in without:
+            np.testing.assert_array_equal(outputs[output], without[output])
+        np.testing.assert_array_equal(outputs["uncertainty"], [*UNCERTAINTY.values()])
+
+
+def test_asking_a_model_without_features(name: str, bundle: Bundle) -> None:
+    backend = create_backend(bundle, name, "fp32", features=True)
+    assert list(backend.infer(frames(1)[0])) == list(OUTPUTS)
+
+
+def test_uncertainty_of_another_width_is_named(name: str, tmp_path: Path) -> None:
+    labels = ("task", "light", "motion")
+    path = write_rich_bundle(tmp_path / "rich.framescore", uncertainty_labels=labels)
+    with pytest.raises(BundleError, match=r"'uncertainty' .* \[1, 2\]; .* \[1, 3\]"):
+        create_backend(Bundle.load(path), name)
+
+
+def test_features_must_be_one_row(name: str, tmp_path: Path) -> None:
+    model = onnx.load(io.BytesIO(tiny_onnx(("score", "features"))))
+    model.graph.node.append(helper.make_node("Squeeze", ["row", "axis_batch"], ["features"]))
+    for node in model.graph.node:
+        node.output[:] = ["row" if x == "features" and node.op_type == "Mul" else x
+                          for x in node.output]  # fmt: skip
+    del model.graph.output[1].type.tensor_type.shape.dim[0]
+    bundle = rewritten(
+        tmp_path, model.SerializeToString(), outputs=("score", "features"), distortion_labels=()
+    )
+    with pytest.raises(BundleError, match=r"'features' of model\.onnx is float32 \[6\]"):
+        create_backend(bundle, name)

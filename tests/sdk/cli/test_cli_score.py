@@ -309,3 +309,40 @@ class TestUsage:
         result = score(clip, images, "--fps", 1, "--format", "jsonl")
         assert result.code == 1
         assert len(frames_of(result.out)) == 5
+
+
+class TestAbstaining:
+    """A model that abstains where it scores above 50: on all but the third second of the clip."""
+
+    def test_frames_are_marked_and_count(self, cli, wary_bundle, images):
+        result = cli("score", "-m", wary_bundle, images)
+        marked = [line for line in result.out.splitlines() if "? " in line]
+        assert len(marked) == 3  # two pictures and the line that says what it means
+        assert "distrusts its score (2 frames, counted)" in marked[-1]
+
+    def test_jsonl_has_them_and_their_number(self, cli, wary_bundle, clip):
+        lines = json_lines(cli("score", "-m", wary_bundle, clip, "--format", "jsonl").out)
+        assert sum(line["abstain"] for line in lines[:-1]) == lines[-1]["abstained"] == 100
+        assert lines[0]["uncertainty"] == {"task": 1.5, "light": 2.0}
+        expected = np.mean([brightness(level) for level in CLIP_LEVELS])
+        assert lines[-1]["pooled"]["mean"] == pytest.approx(expected, abs=CLOSE)
+
+    def test_they_can_be_left_out(self, cli, wary_bundle, clip):
+        options = ("--format", "jsonl", "--skip-abstained")
+        lines = json_lines(cli("score", "-m", wary_bundle, clip, *options).out)
+        assert len(lines) == len(CLIP_LEVELS) + 1
+        assert lines[-1]["pooled"]["mean"] == pytest.approx(brightness(51), abs=CLOSE)
+        assert "(100 frames, not counted)" in cli("score", "-m", wary_bundle, clip, options[-1]).out
+
+    def test_leaving_out_all_is_a_failure_not_a_pass(self, cli, wary_bundle, images):
+        options = ("--skip-abstained", "--fail-under", "10")
+        result = cli("score", "-m", wary_bundle, images / "c_bright.png", *options)
+        assert result.code == 1
+        assert "abstains on all of its 1 frames" in result.err
+        assert "--skip-abstained" in result.err
+
+    def test_models_says_where_a_model_abstains(self, cli, wary_bundle, monkeypatch):
+        monkeypatch.setattr("sdk.bundle._MODELS_DIR", wary_bundle.parent)
+        assert "where its sigma is above 2 points" in cli("models").out
+        [model] = json.loads(cli("models", "--json").out)["models"]
+        assert (model["uncertainty"], model["abstain_above"]) == (["task", "light"], 2.0)

@@ -179,6 +179,13 @@ def test_csv_has_the_keys_of_the_json_flattened():
     assert row["source"] == "clip.mp4"
 
 
+def test_csv_has_a_column_for_each_cause_of_uncertainty():
+    scores = [frame_score(uncertainty={"task": 1.5, "blur": 2.0}), frame_score(abstain=True)]
+    rows = list(csv.DictReader(io.StringIO(written("csv", scores))))
+    assert [row["uncertainty.blur"] for row in rows] == ["2.0", ""]
+    assert [row["abstain"] for row in rows] == ["false", "true"]
+
+
 def test_csv_cells_never_shift():
     scores = [
         frame_score(10.0, 0, 0.0),
@@ -303,6 +310,25 @@ class TestTable:
 
     def test_names_are_no_markup(self):
         assert "[red]x[/red].png" in written("table", [frame_score(source="[red]x[/red].png")])
+
+    def test_a_frame_on_which_the_model_abstains_is_marked(self):
+        text = written(
+            "table", [frame_score(source="a.png")], [frame_score(source="b.png", abstain=True)]
+        )
+        rows = {line.split()[0]: line.split() for line in text.splitlines() if ".png" in line}
+        assert (rows["a.png"][3], rows["b.png"][3]) == ("2.0", "2.0?")
+        assert "? abstains: the model distrusts its score (1 frame, counted)" in text
+
+    def test_the_share_of_such_frames_of_a_clip_has_a_column(self):
+        scores = [frame_score(80.0, k, k / 25, abstain=k < 20) for k in range(80)]
+        text = written("table", scores)
+        header = next(line for line in text.splitlines() if "source" in line)
+        assert header.split() == ["source", "frames", "mean", "p5", "min", "abstains", "mostly"]
+        assert " 25% " in next(line for line in text.splitlines() if "clip.mp4 " in line)
+        assert max(map(len, text.splitlines())) <= 80
+
+    def test_where_no_frame_abstains_nothing_is_said_of_it(self):
+        assert "abstain" not in written("table", clip_scores([80.0] * 30), [frame_score()])
 
     def test_missing_numbers_are_blank(self):
         scores = [frame_score(math.nan, sigma=None, distortions={}), frame_score(50.0)]
