@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # Deadlines measure the machine, not the code; on CI the same examples run every time.
 settings.register_profile("framescore", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("framescore")
+
+# A shell ignores interrupts in what it runs in the background, and every process below inherits it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

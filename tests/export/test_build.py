@@ -48,7 +48,7 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_bundle_scores_like_the_network(bundle_path: Path, backend: str) -> None:
     pytest.importorskip(BACKENDS[backend].package)
     network = build()
-    with Scorer(bundle_path, backend=backend) as scorer:
+    with Scorer(bundle_path, backend=backend, precision="fp32") as scorer:
         assert scorer.verify() < 1e-3
         for frame in frames():
             result = scorer.score(frame)

@@ -85,6 +85,10 @@ CHANGES = {
     "profile": ("native-attention", "the graph profile: compat before, native-attention now"),
     "plugins": (("c" * 64,), "the plugins: none before, cccccccccccc… now"),
     "shapes": ({"crops": 25}, "pictures in a frame: none before, crops 25 now"),
+    "rewritten_sha256": (
+        "d" * 64,
+        "the network with our attention: none before, dddddddddddd… now",
+    ),
     "backend": ("tensorrt_rtx", "the backend: tensorrt before, tensorrt_rtx now"),
 }
 
@@ -111,6 +115,7 @@ ASKED = {
     "version_compatible": True,
     "strip": True,
     "hardware_compat": True,
+    "attention": "fused",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,12 @@ from sdk.errors import BackendError, BundleError, UsageError
 from .small_graphs import STD, VIEWS, fp16_graph, fp32_graph, write_small_bundle
 
 INSTALLED = [*BACKENDS]
+
+
+def precisions_of(backend: str) -> tuple[str, ...]:
+    return import_module(BACKENDS[backend].module).precisions()
+
+
 LOOSE = {name: Tolerance() for name in TOLERANCES}
 
 
@@ -49,7 +56,8 @@ def report(small_bundle: Bundle, frames: FrameSet) -> VerifyReport:
 def test_every_precision_runs_on_every_backend_and_fp16_as_typed(report: VerifyReport) -> None:
     ran = [(o.candidate.precision, o.candidate.backend) for o in report.outcomes]
     expected = [(precision, name) for precision in ("fp32", "fp16", "int8") for name in INSTALLED]
-    assert sorted(ran) == sorted([*expected, ("fp16", "typed")])
+    native = [("bf16", name) for name in INSTALLED if "bf16" in precisions_of(name)]
+    assert sorted(ran) == sorted([*expected, *native, ("fp16", "typed")])
     assert all(outcome.drift is not None for outcome in report.outcomes)
 
 
@@ -192,6 +200,7 @@ def test_wrong_names_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match="The backend is 'tpu'; allowed are openvino, onnxr"):
         verify_bundle(small_bundle, frames=frames, backends=["tpu"])
+    monkeypatch.setattr("sdk.backends.openvino.precisions", lambda: ("fp32",))
     with pytest.raises(BundleError, match="nothing to run in bf16 on openvino; its graphs are fp3"):
         verify_bundle(small_bundle, frames=frames, backends=["openvino"], precisions=["bf16"])
     monkeypatch.setattr("export.verify.candidates._is_installed", lambda name: name != "openvino")

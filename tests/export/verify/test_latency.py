@@ -56,6 +56,7 @@ def test_turns_are_taken_and_speedups_come_out(
         yield Sleeper(candidate, log)
 
     monkeypatch.setattr(latency, "open_candidate", opened)
+    monkeypatch.setattr("sdk.backends.openvino.precisions", lambda: ("fp32",))
     timed = measure_latency(
         small_bundle, list_candidates(small_bundle, ["openvino"]), {}, rounds=12
     )
