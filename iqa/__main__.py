@@ -1,4 +1,4 @@
-"""``python -m iqa prepare|train|validate|evaluate``: a model from photographs to figures."""
+"""``python -m iqa prepare|validate|evaluate``: around the training of glint-edge."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import cv2
-import torch
 import typer
 from rich.progress import track
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from iqa.card import update_card
 from iqa.data.features import CHUNK, Features, write_features
@@ -21,22 +20,26 @@ from iqa.data.synthesis import GROUP, Synthesis
 from iqa.distortions.kadid import TYPES
 from iqa.evaluate import LEVELS, Picture8, distorted_set, rated_report, synthetic_report
 from iqa.models.glint_edge import GlintEdge
-from iqa.recipe import Recipe
-from iqa.train import Batches, Trainer, fit
+from iqa.training.networks import build_network
+from iqa.training.recipe import Cached, Recipe
 from iqa.validate import fit_of
 from sdk import Scorer
+from sdk.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe, such as iqa/recipes/glint_edge.toml")]
-Work = Annotated[Path, typer.Option(help="Folder for the store, checkpoint and log (about 15 GB)")]
+Work = Annotated[Path, typer.Option(help="Folder for the frames (about 15 GB), and of the run")]
 Start = Annotated[Path, typer.Option(help="Folded MobileNetV2 ImageNet weights, safetensors")]
 
 
-def fresh_model(recipe: Recipe, start: Path) -> GlintEdge:
-    """The recipe's model with its MobileNetV2 stages from ImageNet."""
-    torch.manual_seed(recipe.seed)
-    model = GlintEdge(recipe.blocks, recipe.mlp_ratio)
-    model.load_imagenet(load_file(start))
+def fresh_model(recipe: Recipe) -> GlintEdge:
+    """The recipe's model with fresh weights."""
+    model, _ = build_network(recipe.model, recipe.seed)
+    if not isinstance(model, GlintEdge) or not isinstance(recipe.data, Cached):
+        raise UsageError(
+            f"The recipe trains {recipe.model.name} on data of kind "
+            f"{type(recipe.data).__name__.lower()}; only glint-edge has cached frames."
+        )
     return model
 
 
@@ -51,9 +54,11 @@ def prepare(
 ) -> None:
     """Distort photographs, gather both views, run the frozen trunk, keep everything on disk."""
     recipe = Recipe.read(recipe_file)
+    model = fresh_model(recipe)
+    model.load_imagenet(load_file(start))
     everything = [photo for folder in photos for photo in read_folder(folder)]
     cv2.setNumThreads(1)
-    sizes = {"train": (recipe.groups, 0), "val": (max(recipe.groups // 40, 4), 1)}
+    sizes = {"train": (recipe.data.groups, 0), "val": (max(recipe.data.groups // 40, 4), 1)}
     for split, (groups, offset) in sizes.items():
         chosen = [photo for photo in everything if photo.split == split]
         synthesis = Synthesis(chosen, read_type_level(means), recipe.seed + offset)
@@ -61,23 +66,7 @@ def prepare(
             work / split, synthesis, groups, workers, track(range(groups), f"{split} frames")
         )
         steps = range(0, groups * GROUP, CHUNK)
-        write_features(work / split, fresh_model(recipe, start), track(steps, f"{split} features"))
-
-
-@app.command()
-def train(
-    recipe_file: RecipeFile,
-    work: Work,
-    start: Start,
-    out: Annotated[Path, typer.Option(help="Where the averaged weights go, fp16 safetensors")],
-    until: Annotated[int | None, typer.Option(help="Stop early at this step")] = None,
-) -> None:
-    """Train, or continue a run that was stopped."""
-    recipe = Recipe.read(recipe_file)
-    trainer = Trainer(fresh_model(recipe, start), recipe)
-    store, features = Store.open(work / "train"), Features.open(work / "train")
-    fit(trainer, Batches(store, features, recipe.batch_groups, recipe.seed), work, until)
-    save_weights(trainer.average, out)
+        write_features(work / split, model, track(steps, f"{split} features"))
 
 
 @app.command()
@@ -88,7 +77,7 @@ def validate(
 ) -> None:
     """Compare the fit on frames trained on with the fit on validation photographs."""
     recipe = Recipe.read(recipe_file)
-    model = GlintEdge(recipe.blocks, recipe.mlp_ratio).eval()
+    model = fresh_model(recipe).eval()
     model.load_state_dict({name: value.float() for name, value in load_file(weights).items()})
     for split in ("train", "val"):
         found = fit_of(model, Store.open(work / split), Features.open(work / split))
@@ -122,11 +111,6 @@ def evaluate(
     out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if card:
         update_card(card, report)
-
-
-def save_weights(model: GlintEdge, path: Path) -> None:
-    """Write a model's tensors as fp16, which is what every engine is built from."""
-    save_file({k: v.to(torch.float16).contiguous() for k, v in model.state_dict().items()}, path)
 
 
 if __name__ == "__main__":

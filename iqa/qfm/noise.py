@@ -22,9 +22,15 @@ def semantic_noise(patches: Tensor, partner: Tensor, generator: torch.Generator)
     Returns:
         ``[B, N, D]`` without gradient, each of the sample's Frobenius norm.
     """
+    draws = torch.rand(partner.shape[:2], generator=generator, device=generator.device)
+    return shuffled_noise(patches, partner, draws)
+
+
+def shuffled_noise(patches: Tensor, partner: Tensor, draws: Tensor) -> Tensor:
+    """:func:`semantic_noise` with the order of tokens by numbers ``[B, N]`` drawn elsewhere."""
     noise = partner.detach().to(patches.dtype)
     noise = noise - noise.mean(dim=1, keepdim=True)
-    order = torch.rand(noise.shape[:2], generator=generator).argsort(dim=1)  # [B, N]
+    order = draws.argsort(dim=1)  # [B, N]
     noise = noise.gather(1, order[..., None].expand_as(noise))
     norm = patches.detach().flatten(1).norm(dim=1)  # [B]
     return noise * (norm / (noise.flatten(1).norm(dim=1) + TINY))[:, None, None]
