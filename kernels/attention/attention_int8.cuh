@@ -132,6 +132,14 @@ struct Int8Warp {
     }
   }
 
+  // Of keys `key`, +1; what lies behind the last token is not read.
+  template <bool kRagged>
+  static FRAMESCORE_DEVICE float2 load_scales(const Int8Block<C>& block, int key) {
+    const float* first = block.key_scale + key;
+    if (!kRagged || key + 1 < block.tokens) return load_global<float2>(first);
+    return {key < block.tokens ? load_global<float>(first) : 0.0f, 0.0f};
+  }
+
   template <bool kRagged>
   FRAMESCORE_DEVICE void attend(const Int8Block<C>& block, int tile, int warp_kv) {
     const int key_row = warp_kv * C::kKeys;
@@ -147,8 +155,7 @@ struct Int8Warp {
 #pragma unroll
     for (int n = 0; n < C::kKeys / 8; ++n) {
       const int key = first_key + 8 * n + 2 * (lane_id() % 4);
-      if (kRagged && key >= block.tokens) continue;
-      const float2 scale = load_global<float2>(block.key_scale + key);
+      const float2 scale = load_scales<kRagged>(block, key);
 #pragma unroll
       for (int e = 0; e < 4; ++e) scores[0][n][e] *= e % 2 == 0 ? scale.x : scale.y;
     }

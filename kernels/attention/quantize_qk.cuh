@@ -95,16 +95,24 @@ FRAMESCORE_DEVICE std::uint32_t pack_int8(const float* value, float inverse_scal
 }
 
 // Quantises this thread's 8 elements of a token; the kChunks threads of the token share its scale.
+//
+// Integers know no NaN: the scale carries it. Magnitudes are compared by their bits, of which those
+// of NaN are the largest.
 template <class C>
 FRAMESCORE_DEVICE void quantize_token(const Eight& x, std::int8_t* row, float* scale, bool exists) {
   const int chunk = static_cast<int>(threadIdx.x) % C::kChunks;
-  float largest = 0;
+  std::uint32_t bits = 0;
 #pragma unroll
-  for (int i = 0; i < 8; ++i) largest = larger(largest, larger(x.value[i], -x.value[i]));
+  for (int i = 0; i < 8; ++i) {
+    const std::uint32_t magnitude = bits_of(x.value[i]) & 0x7fffffffu;
+    bits = magnitude > bits ? magnitude : bits;
+  }
 #pragma unroll
   for (int distance = 1; distance < C::kChunks; distance *= 2) {
-    largest = larger(largest, shuffle_xor(largest, distance));
+    const std::uint32_t other = shuffle_xor(bits, distance);
+    bits = other > bits ? other : bits;
   }
+  const float largest = float_of(bits);
   const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
   if (!exists) return;
   store_global(row + chunk * 8,

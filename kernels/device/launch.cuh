@@ -62,8 +62,13 @@ Status launch(dim3 grid, dim3 block, std::size_t shared_bytes, cudaStream_t stre
               const Arguments&... arguments) {
   const Status allowed = allow_shared_bytes<kernel>(shared_bytes);
   if (allowed != Status::kOk) return allowed;
-  kernel<<<grid, block, shared_bytes, stream>>>(arguments...);
-  return status_of(cudaPeekAtLastError());
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  // Not kernel<<<>>> and the last error: that may be an earlier one, of somebody else's call.
+  return status_of(cudaLaunchKernelEx(&config, kernel, arguments...));
 }
 
 #else

@@ -188,6 +188,10 @@ FRAMESCORE_DEVICE float exp2_fast(float x) {
   return y;
 }
 
+// The bits of a number, and the number of these bits.
+FRAMESCORE_DEVICE std::uint32_t bits_of(float x) { return __float_as_uint(x); }
+FRAMESCORE_DEVICE float float_of(std::uint32_t bits) { return __uint_as_float(bits); }
+
 // The larger one; the other where one is NaN.
 FRAMESCORE_DEVICE float larger(float a, float b) { return fmaxf(a, b); }
 

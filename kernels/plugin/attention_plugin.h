@@ -32,6 +32,8 @@ class AttentionPlugin final : public nvinfer1::IPluginV3,
   explicit AttentionPlugin(const AttentionFields& fields);
   AttentionPlugin(const AttentionPlugin& other) : AttentionPlugin(other.fields_) {
     tile_ = other.tile_;
+    configured_head_dim_ = other.configured_head_dim_;
+    inputs_ = other.inputs_;
   }
   AttentionPlugin& operator=(const AttentionPlugin&) = delete;
 

@@ -84,7 +84,7 @@ int plugin_exists(int heads, float scale) {
 
 const char* plugin_name() { return creator()->getPluginName(); }
 
-// The tactics for [1, 8, width]; -1 when the plugin refuses the shape.
+// The tactics for [1, 8, width] by a clone of what was configured; -1 when it refuses the shape.
 int plugin_tactics(int heads, int width, int* tactics) {
   const std::unique_ptr<IPluginV3> plugin(create(heads, 0));
   auto* build = capability<IPluginV3OneBuild>(*plugin, PluginCapabilityType::kBUILD);
@@ -92,6 +92,8 @@ int plugin_tactics(int heads, int width, int* tactics) {
   in.desc = describe(DataType::kHALF, 1, 8, width);
   out.desc = describe(DataType::kHALF, 1, 8, width / 3);
   if (build->configurePlugin(&in, 1, &out, 1) != 0) return -1;
+  const std::unique_ptr<IPluginV3> copy(plugin->clone());
+  build = capability<IPluginV3OneBuild>(*copy, PluginCapabilityType::kBUILD);
   const int count = build->getNbTactics();
   return build->getValidTactics(tactics, count) == 0 ? count : -1;
 }

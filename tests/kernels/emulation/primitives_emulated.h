@@ -159,6 +159,9 @@ float2 unpack(std::uint32_t pair) {
 
 inline float exp2_fast(float x) { return std::exp2(x); }
 
+inline std::uint32_t bits_of(float x) { return emulation::bits_of(x); }
+inline float float_of(std::uint32_t bits) { return emulation::float_of(bits); }
+
 inline float larger(float a, float b) { return std::fmax(a, b); }
 
 inline float inverse_sqrt(float x) { return 1 / std::sqrt(x); }

@@ -3,7 +3,8 @@
 // Two steps: launch_quantize_qk, then launch_attention_int8. Each token of each head has its own
 // scale. From the keys their mean over all tokens is taken first: it shifts every score of a row
 // alike, which softmax does not see, and keys with a common offset would otherwise spend their 8
-// bits on it. Scores are exact integers times scales; softmax and sums are float.
+// bits on it. Scores are exact integers times scales; softmax and sums are float. NaN in a query
+// reaches its row, NaN in a key every row: its mean is NaN.
 //
 // Costs 20 to 40 times the error of launch_attention. Use it only where it was measured to be
 // faster.
