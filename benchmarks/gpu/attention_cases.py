@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
+from benchmarks.gpu import place
+
 TILES = (
     "auto",
     "rows128",
@@ -15,7 +17,7 @@ TILES = (
     "rows16",
     "rows16_resident",
 )  # attention.h, by number
-CONTENTS = ("normal", "outliers", "constant", "bias", "minus_60000")
+CONTENTS = ("normal", "outliers", "constant", "bias", "minus_60000", "mask")
 GATES = {"float16": 5e-4, "bfloat16": 4e-3}  # relative L2 error
 SCALE_OF_OUTLIERS = 8.0
 
@@ -30,7 +32,8 @@ class AttentionCase:
         heads: Of a token.
         head_dim: Of a head.
         dtype: "float16" or "bfloat16".
-        content: One of `CONTENTS`; the last two have an additive bias.
+        content: One of `CONTENTS`; "bias" and "minus_60000" have an additive bias, "mask" hides
+            three keys of ten and all keys of the first image.
         tile: One of `TILES`.
     """
 
@@ -87,11 +90,11 @@ def inputs_of(case: AttentionCase, seed: int) -> tuple[Any, Any]:
     """Packed qkv [batch, tokens, 3, heads, head_dim] and the bias (or None) on the device."""
     import torch
 
-    random = torch.Generator("cuda").manual_seed(seed)
+    random = place.randomness(seed)
     shape = (case.batch, case.tokens, 3, case.heads, case.head_dim)
-    qkv = torch.randn(shape, generator=random, device="cuda")
+    qkv = place.normal(random, *shape)
     if case.content == "outliers":
-        spikes = torch.rand(shape, generator=random, device="cuda") < 0.01
+        spikes = torch.rand(shape, generator=random, device=place.DEVICE) < 0.01
         qkv = torch.where(spikes, qkv * SCALE_OF_OUTLIERS, qkv)
     elif case.content == "constant":
         qkv[:] = qkv[:, :1]  # all tokens alike: every weight is 1 / tokens
@@ -105,16 +108,28 @@ def _bias_of(case: AttentionCase, random: Any) -> Any:
     if case.content not in ("bias", "minus_60000"):
         return None
     stride = case.tokens + 2 + case.tokens % 2
-    bias = torch.randn((case.heads, case.tokens, stride), generator=random, device="cuda")
+    bias = place.normal(random, case.heads, case.tokens, stride)
     if case.content == "minus_60000":
-        masked = torch.rand(bias.shape, generator=random, device="cuda") < 0.5
+        masked = torch.rand(bias.shape, generator=random, device=place.DEVICE) < 0.5
         masked[..., 0] = False
         bias = torch.where(masked, -60000.0, bias)
     bias[..., case.tokens :] = torch.nan
     return bias.to(getattr(torch, case.dtype))
 
 
-def reference_of(case: AttentionCase, qkv: Any, bias: Any) -> Any:
+def mask_of(case: AttentionCase, seed: int) -> Any:
+    """The key mask [batch, more than tokens], uint8 on the device, or None."""
+    import torch
+
+    if case.content != "mask":
+        return None
+    size = (case.batch, case.tokens + 3)
+    kept = torch.rand(size, generator=place.randomness(seed), device=place.DEVICE) < 0.7
+    kept[0] = False
+    return kept.to(torch.uint8)
+
+
+def reference_of(case: AttentionCase, qkv: Any, bias: Any = None, mask: Any = None) -> Any:
     """The output in float64, [batch, tokens, heads, head_dim]."""
     import torch
 
@@ -122,4 +137,7 @@ def reference_of(case: AttentionCase, qkv: Any, bias: Any) -> Any:
     scores = query @ key.transpose(-1, -2) * case.head_dim**-0.5
     if bias is not None:
         scores += bias[..., : case.tokens].double()
-    return (torch.softmax(scores, -1) @ value).transpose(1, 2)
+    if mask is not None:
+        scores.masked_fill_(mask[:, None, None, : case.tokens] == 0, -torch.inf)
+    weights = torch.softmax(scores, -1).nan_to_num_(0.0)  # NaN: no key is left
+    return (weights @ value).transpose(1, 2)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.gpu import place
 from sdk import preprocess
 from sdk.frames import ColorSpec, Frame, PixelFormat
 
@@ -133,8 +134,8 @@ def on_device(frame: Frame) -> Any:
     flat = np.lib.stride_tricks.as_strided(
         frame.data, (rows, frame.width * _step(frame)), (pitch, 1)
     )
-    memory = torch.zeros((rows, pitch), dtype=torch.uint8, device="cuda")
-    memory[:, : flat.shape[1]] = torch.from_numpy(np.ascontiguousarray(flat)).cuda()
+    memory = torch.zeros((rows, pitch), dtype=torch.uint8, device=place.DEVICE)
+    memory[:, : flat.shape[1]] = torch.from_numpy(np.ascontiguousarray(flat)).to(place.DEVICE)
     strides = tuple(int(stride) for stride in frame.data.strides)
     return memory.as_strided(tuple(frame.data.shape), strides)
 

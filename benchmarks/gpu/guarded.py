@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.gpu import place
+
 GUARD = 4096  # bytes before and behind
 _PATTERN = 0xA5  # of the guards
 _POISON = 0xFF  # NaN in fp16, bf16 and fp32; 255 in uint8
@@ -23,7 +25,8 @@ class Guarded:
         self._bytes = torch.empty(0, dtype=dtype).element_size()
         for length in shape:
             self._bytes *= length
-        self._memory = torch.full((self._bytes + 2 * GUARD,), _PATTERN, dtype=torch.uint8).cuda()
+        size = self._bytes + 2 * GUARD
+        self._memory = torch.full((size,), _PATTERN, dtype=torch.uint8, device=place.DEVICE)
         inner = self._memory[GUARD : GUARD + self._bytes]
         self.tensor = inner.view(dtype).reshape(shape)
         self.poison()

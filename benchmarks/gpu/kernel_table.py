@@ -10,6 +10,7 @@ from benchmarks.gpu.gpu_expectations import work_of
 Row = Mapping[str, Any]
 ABSENT = "not measured"
 _OURS = ("ours", "ours, auto")
+_FORMS = {"ours, norm apart": "exact", "ours, auto": "exact, fused", "ours, linear": "linear"}
 
 
 def render(results: Mapping[str, Any]) -> str:
@@ -26,6 +27,8 @@ def render(results: Mapping[str, Any]) -> str:
     for name in ("attention", "channel_attention", "layer_norm", "frames"):
         rows = sections.get(name, {}).get("rows", [])
         parts.append(f"### {name}\n\n{contest_table(rows, ceilings)}")
+        if name == "channel_attention":
+            parts.append(f"### which form of channel attention\n\n{form_table(rows)}")
     parts.append(f"### models\n\n{model_table(sections.get('models', {}).get('rows', []))}")
     parts.append(f"### expected beforehand\n\n{expectation_table(results['expectations'])}")
     return "\n\n".join(parts)
@@ -59,6 +62,24 @@ def contest_table(rows: Sequence[Row], ceilings: Mapping[str, float]) -> str:
         "work", "cache", "ours, µs (p10-p90)", "TFLOP/s", "of the ceiling", "relative L2",
         "our best tile", "best bare kernel", "best other",
     )  # fmt: skip
+    return _table(head, lines) if lines else ABSENT
+
+
+def form_table(rows: Sequence[Row]) -> str:
+    """The three forms of our channel attention side by side, inputs in L2."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        if row.get("cache") == "hot" and row["contestant"] in _FORMS:
+            found.setdefault(work_of(row), {})[_FORMS[row["contestant"]]] = row["us"]
+    lines = [
+        (
+            work,
+            *(_number(times.get(form)) for form in _FORMS.values()),
+            min(times, key=times.__getitem__),
+        )
+        for work, times in found.items()
+    ]
+    head = ("work", *(f"{form}, µs" for form in _FORMS.values()), "fastest")
     return _table(head, lines) if lines else ABSENT
 
 

@@ -52,6 +52,7 @@ __global__ void int8_products(float* out, int turns) {
 __global__ void read_cached(const uint4* words, int count, float* out) {
   std::uint32_t sum = 0;
   const int start = static_cast<int>(std::int64_t{blockIdx.x} * count / gridDim.x);
+#pragma unroll 4
   for (int i = threadIdx.x; i < count; i += blockDim.x) {
     int at = start + i;
     if (at >= count) at -= count;

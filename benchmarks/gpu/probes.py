@@ -37,10 +37,10 @@ def measure_ceilings(library: Path) -> dict[str, float]:
     half = _time(probes.probe_half, out, blocks, _THREADS, _TURNS)
     int8 = _time(probes.probe_int8, out, blocks, _THREADS, _TURNS)
     words = torch.randint(0, 2**31, (_CACHED_BYTES // 4,), dtype=torch.int32, device="cuda")
-    cached = _time(probes.probe_cache, words, _CACHED_BYTES // 16, out, processors * 2, _THREADS)
+    cached = _time(probes.probe_cache, words, _CACHED_BYTES // 16, out, blocks, _THREADS)
     return {
         "copy_gbps": _copy_gbps(),
-        "cache_gbps": processors * 2 * _CACHED_BYTES / cached / 1e3,
+        "cache_gbps": blocks * _CACHED_BYTES / cached / 1e3,
         "gemm_tflops": _gemm_tflops(),
         "mma_tflops": products * _HALF_FLOP / half / 1e6,
         "mma_int8_tops": products * _INT8_OP / int8 / 1e6,

@@ -76,9 +76,14 @@ def _bare(name: str) -> Maker:
     return make
 
 
-@cache
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """torch.compile for fixed shapes, which is its fastest; graphs are captured by us."""
+    """torch.compile at the first call, for fixed shapes, which is its fastest; graphs are captured
+    by us."""
+    return lambda *given: _compile(function)(*given)
+
+
+@cache
+def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
     import torch
 
     made: Callable[..., Any] = torch.compile(function, dynamic=False)
@@ -137,6 +142,13 @@ def channel_linear(qkv: Any, gamma: Any, beta: Any, residual: Any) -> Any:
     total = key.sum(dim=-2, keepdim=True).transpose(-1, -2) * scale
     mixed = (value.sum(dim=-2, keepdim=True) + query @ context) / (channels + query @ total)
     return layer_norm(mixed, (positions,), gamma, beta) + residual
+
+
+def norm_then_residual(mixed: Any, residual: Any, gamma: Any, beta: Any) -> Any:
+    """What follows the channel attention, by torch's two operations."""
+    from torch.nn.functional import layer_norm
+
+    return layer_norm(mixed, (mixed.shape[-1],), gamma, beta) + residual
 
 
 def norm_unfused(x: Any, residual: Any, gamma: Any, beta: Any) -> Any:

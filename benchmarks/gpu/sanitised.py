@@ -23,7 +23,8 @@ from sdk.frames import PixelFormat
 
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 LENGTHS = (17, 65, 197, 577)
-_CHANNELS, _POSITIONS, _STRIDE = 128, 196, 200
+_CHANNELS = 128
+_POSITIONS = (196, 49)
 _WIDTHS = (49, 196, 384)
 
 
@@ -114,18 +115,20 @@ def run_attention(kernels: Kernels, device: Device, rng: np.random.Generator) ->
 def run_channel_attention(kernels: Kernels, device: Device, rng: np.random.Generator) -> int:
     """Every tile and the linearised form."""
     launches = 0
-    qkv = device.upload(rng.normal(size=(2, _CHANNELS, 3, _STRIDE)).astype(np.float16))
-    gamma, beta = (device.upload(rng.normal(size=_POSITIONS).astype(np.float32)) for _ in range(2))
-    residual = device.upload(rng.normal(size=(2, _CHANNELS, _POSITIONS)).astype(np.float16))
-    for tile in (*range(5), None):
-        out = device.empty((2, _CHANNELS, _POSITIONS), "<f2")
-        size = kernels.channel_workspace(qkv, _POSITIONS)
-        space = device.empty((size,), "|u1")
-        given: dict[str, Any] = {"workspace": space} if tile is None else {"tile": tile}
-        given |= {"gamma": gamma, "beta": beta, "residual": residual}
-        launches += _launched(device, kernels.channel_attention, qkv, out, _POSITIONS, **given)
-        device.free(out, space)
-    device.free(qkv, gamma, beta, residual)
+    for positions in _POSITIONS:
+        stride, even = -(-positions // 8) * 8, positions + positions % 2
+        qkv = device.upload(rng.normal(size=(2, _CHANNELS, 3, stride)).astype(np.float16))
+        scales = rng.normal(size=(2, positions)).astype(np.float32)
+        gamma, beta = (device.upload(one) for one in scales)
+        residual = device.upload(rng.normal(size=(2, _CHANNELS, even)).astype(np.float16))
+        for tile in (*range(5), None):
+            out = device.empty((2, _CHANNELS, even), "<f2")
+            space = device.empty((kernels.channel_workspace(qkv, positions),), "|u1")
+            given: dict[str, Any] = {"workspace": space} if tile is None else {"tile": tile}
+            given |= {"gamma": gamma, "beta": beta, "residual": residual}
+            launches += _launched(device, kernels.channel_attention, qkv, out, positions, **given)
+            device.free(out, space)
+        device.free(qkv, gamma, beta, residual)
     return launches
 
 

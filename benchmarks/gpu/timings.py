@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from time import monotonic
 from typing import Any
 
-from benchmarks.gpu import attention_cases, frame_cases, rivals
+from benchmarks.gpu import attention_cases, frame_cases, place, rivals
 from benchmarks.gpu.attention_cases import TILES, AttentionCase
-from benchmarks.gpu.correctness import stream
 from benchmarks.gpu.frame_cases import FrameCase
 from benchmarks.gpu.graph_timing import HOT_SETS, cold_sets, time_alone, time_graph
 from benchmarks.gpu.guarded import errors
+from benchmarks.gpu.place import stream
 from sdk._kernels import Kernels
 
 Row = dict[str, Any]
 Call = Callable[[], object]
 CHANNELS = (384, 576, 768, 1152)
 CHANNEL_TILES = ("auto", "rows64", "rows32", "rows16", "portable")  # channel_attention.h, by number
-POSITIONS, STRIDE = 196, 200
+POSITIONS = (196, 49)
 NORM_SHAPES = ((197, 192), (197, 384), (197, 768), (8 * 197, 384), (8 * 197, 768))
 
 
@@ -43,6 +43,27 @@ class Contest:
     contestants: dict[str, Callable[[int], Call]]
     expected: Any = None
     result: Callable[[str, object], Any] = lambda _, returned: returned
+
+
+def time_all(made: Callable[[], Iterator[Contest]], until: float, *, alone: str = "") -> list[Row]:
+    """Rows of all contests: first everybody who starts at once, then what must be compiled.
+
+    torch.compile takes seconds for each shape; were it to eat the time up, it must be its own.
+    """
+    rows: list[Row] = []
+    for late in (False, True):
+        for contest in made():
+            taking_part = {
+                name: make for name, make in contest.contestants.items() if is_late(name) == late
+            }
+            part = replace(contest, contestants=taking_part)
+            rows += time_contest(part, until, alone=alone)
+    return rows
+
+
+def is_late(contestant: str) -> bool:
+    """Whether torch.compile makes it."""
+    return "compile" in contestant
 
 
 def time_contest(contest: Contest, until: float, *, alone: str = "") -> Iterator[Row]:
@@ -91,7 +112,7 @@ def attention_contest(kernels: Kernels, case: AttentionCase) -> Contest:
         def make(number: int) -> Call:
             qkv = inputs(number)
             shape = (case.batch, case.tokens, case.heads, case.head_dim)
-            out = torch.empty(shape, dtype=qkv.dtype, device="cuda")
+            out = torch.empty(shape, dtype=qkv.dtype, device=place.DEVICE)
 
             def call() -> object:
                 kernels.attention(qkv, out, tile=tile, stream=stream())
@@ -104,8 +125,9 @@ def attention_contest(kernels: Kernels, case: AttentionCase) -> Contest:
     def int8(number: int) -> Call:
         qkv = inputs(number)
         shape = (case.batch, case.tokens, case.heads, case.head_dim)
-        out = torch.empty(shape, dtype=qkv.dtype, device="cuda")
-        space = torch.empty(kernels.int8_workspace(qkv), dtype=torch.uint8, device="cuda")
+        out = torch.empty(shape, dtype=qkv.dtype, device=place.DEVICE)
+        size = kernels.int8_workspace(qkv)
+        space = torch.empty(size, dtype=torch.uint8, device=place.DEVICE)
 
         def call() -> object:
             kernels.attention_int8(qkv, out, space, stream=stream())
@@ -121,66 +143,79 @@ def attention_contest(kernels: Kernels, case: AttentionCase) -> Contest:
     def result(name: str, returned: Any) -> Any:
         return returned.transpose(1, 2) if name.endswith("bare") else returned
 
-    expected = attention_cases.reference_of(case, inputs(0), None)
+    expected = attention_cases.reference_of(case, inputs(0))
     work = {"kernel": "attention", **case.as_dict()}
     return Contest(work, case.flops, case.bytes, contestants, expected.contiguous(), result)
 
 
-def channel_contest(kernels: Kernels, batch: int, channels: int) -> Contest:
-    """Ours, exact with every tile and linear, and torch's exact and linear forms."""
+def channel_contest(kernels: Kernels, batch: int, channels: int, positions: int) -> Contest:
+    """Ours: exact with every tile, exact with norm and residual left to torch, and linear; and
+    torch's exact and linear forms."""
     import torch
 
+    stride, even = -(-positions // 8) * 8, positions + positions % 2
+
     def inputs(number: int) -> tuple[Any, ...]:
-        random = torch.Generator("cuda").manual_seed(number)
-
-        def normal(*shape: int) -> Any:
-            return torch.randn(shape, generator=random, device="cuda")
-
-        padded = normal(batch, channels, 3, STRIDE).half()
-        residual = normal(batch, channels, POSITIONS).half()
-        return padded, normal(POSITIONS), normal(POSITIONS), residual
+        random = place.randomness(number)
+        padded = place.normal(random, batch, channels, 3, stride).half()
+        residual = place.normal(random, batch, channels, even).half()
+        scales = (place.normal(random, positions) for _ in range(2))
+        return padded, *scales, residual
 
     def ours(tile: int, *, linear: bool = False) -> Callable[[int], Call]:
         def make(number: int) -> Call:
             qkv, gamma, beta, residual = inputs(number)
             out = torch.empty_like(residual)
-            size = kernels.channel_workspace(qkv, POSITIONS) if linear else 0
-            space = torch.empty(size, dtype=torch.uint8, device="cuda") if linear else None
+            size = kernels.channel_workspace(qkv, positions) if linear else 0
+            space = torch.empty(size, dtype=torch.uint8, device=place.DEVICE) if linear else None
 
             def call() -> object:
                 kernels.channel_attention(
-                    qkv, out, POSITIONS, gamma=gamma, beta=beta, residual=residual, tile=tile,
+                    qkv, out, positions, gamma=gamma, beta=beta, residual=residual, tile=tile,
                     workspace=space, stream=stream(),
                 )  # fmt: skip
-                return out
+                return out[..., :positions]
 
             return call
 
         return make
 
+    def apart(number: int) -> Call:
+        qkv, gamma, beta, residual = inputs(number)
+        mixed, bare = torch.empty_like(residual), residual[..., :positions].contiguous()
+        scales = (gamma.half(), beta.half())
+
+        def call() -> object:
+            kernels.channel_attention(qkv, mixed, positions, stream=stream())
+            return rivals.norm_then_residual(mixed[..., :positions], bare, *scales)
+
+        return call
+
     def theirs(function: Callable[..., Any]) -> Callable[[int], Call]:
         def make(number: int) -> Call:
             padded, gamma, beta, residual = inputs(number)
-            qkv = padded[..., :POSITIONS].reshape(batch, channels, 3 * POSITIONS)
-            given = (qkv, gamma.half(), beta.half(), residual)
+            qkv = padded[..., :positions].reshape(batch, channels, 3 * positions)
+            given = (qkv, gamma.half(), beta.half(), residual[..., :positions].contiguous())
             return lambda: function(*given)
 
         return make
 
     contestants = {f"ours, {name}": ours(n) for n, name in enumerate(CHANNEL_TILES)}
+    contestants["ours, norm apart"] = apart
     contestants["ours, linear"] = ours(0, linear=True)
     for name, function in _CHANNEL_RIVALS.items():
         contestants[name] = theirs(function)
-        contestants[f"{name}, compiled"] = theirs(rivals.compiled(function))
+        if positions == POSITIONS[0] or function is rivals.channel_exact:  # seconds each
+            contestants[f"{name}, compiled"] = theirs(rivals.compiled(function))
     padded, gamma, beta, residual = (one.double() for one in inputs(0))
-    exact = padded[..., :POSITIONS].reshape(batch, channels, 3 * POSITIONS)
-    expected = rivals.channel_exact(exact, gamma, beta, residual)
+    exact = padded[..., :positions].reshape(batch, channels, 3 * positions)
+    work = {"kernel": "channel attention", "batch": batch, "channels": channels}
     return Contest(
-        {"kernel": "channel attention", "batch": batch, "channels": channels},
-        4 * batch * channels**2 * POSITIONS,
-        5 * batch * channels * POSITIONS * 2,
+        {**work, "positions": positions},
+        4 * batch * channels**2 * positions,
+        5 * batch * channels * positions * 2,
         contestants,
-        expected,
+        rivals.channel_exact(exact, gamma, beta, residual[..., :positions]),
     )
 
 
@@ -196,9 +231,9 @@ def norm_contest(kernels: Kernels, rows: int, width: int) -> Contest:
     import torch
 
     def inputs(number: int) -> tuple[Any, ...]:
-        random = torch.Generator("cuda").manual_seed(number)
+        random = place.randomness(number)
         shapes = ((rows, width), (rows, width), (width,), (width,))
-        return tuple(torch.randn(s, generator=random, device="cuda").half() for s in shapes)
+        return tuple(place.normal(random, *shape).half() for shape in shapes)
 
     def ours(number: int) -> Call:
         x, residual, gamma, beta = inputs(number)
@@ -237,7 +272,7 @@ def frame_contest(kernels: Kernels, case: FrameCase) -> Contest:
 
     def ours(number: int) -> Call:
         data = frame_cases.on_device(frame_cases.make_frame(case, number % HOT_SETS))
-        outs = [torch.empty(view.shape, dtype=torch.uint8, device="cuda") for view in views]
+        outs = [torch.empty(v.shape, dtype=torch.uint8, device=place.DEVICE) for v in views]
 
         def call() -> object:
             kernels.gather_views(data, case.pixel_format, case.color, views, outs, stream=stream())
@@ -259,7 +294,7 @@ def contests(kernels: Kernels, kind: str) -> Iterator[Contest]:
     if kind == "attention":
         yield from (attention_contest(kernels, c) for c in attention_cases.timing_cases())
     elif kind == "channel_attention":
-        yield from (channel_contest(kernels, *one) for one in product((1, 8), CHANNELS))
+        yield from (channel_contest(kernels, *one) for one in product((1, 8), CHANNELS, POSITIONS))
     elif kind == "layer_norm":
         yield from (norm_contest(kernels, *one) for one in NORM_SHAPES)
     else:

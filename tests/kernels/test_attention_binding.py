@@ -19,8 +19,7 @@ C_ABI = ("attention", "attention_int8", "channel_attention", "status")
 BATCH, TOKENS, HEADS, DIM = 2, 19, 2, 32
 
 
-@pytest.fixture(scope="module")
-def bound(workshop: Workshop) -> Bound:
+def bound_attention(workshop: Workshop) -> Bound:
     sources = [
         *sorted((KERNELS / "attention").glob("*.cu")),
         *sorted((KERNELS / "channel_attention").glob("*.cu")),
@@ -28,6 +27,11 @@ def bound(workshop: Workshop) -> Bound:
     ]
     library = workshop.library("bound-attention", sources)
     return Bound(library, Kernels(workshop.folder / "bound-attention.so"))
+
+
+@pytest.fixture(scope="module")
+def bound(workshop: Workshop) -> Bound:
+    return bound_attention(workshop)
 
 
 def tensors() -> dict[str, np.ndarray]:

@@ -21,6 +21,7 @@ from benchmarks.gpu import (
     kernel_table,
     kernels,
     models,
+    place,
     rivals,
     sanitizer,
     timings,
@@ -165,10 +166,33 @@ def measured() -> list[dict[str, Any]]:
 
 
 def test_goals_are_judged_by_the_best_rival() -> None:
-    packed, bare, channel, norm = gpu_expectations.judge({"attention": {"rows": measured()}})
+    packed, bare, channel, int8, norm = gpu_expectations.judge({"attention": {"rows": measured()}})
     assert (packed["measured"], packed["kept"]) == (1.5, True)
     assert (bare["measured"], bare["kept"]) == (0.9, False)
-    assert channel["measured"] is norm["measured"] is None
+    assert channel["measured"] is norm["measured"] is int8["measured"] is None
+
+
+def test_int8_is_judged_against_our_fp16() -> None:
+    times = {"ours, auto": 8.0, "ours, int8 with quantisation": 10.0}
+    rows = [{**ROW, "tokens": 577, "contestant": name, "us": us} for name, us in times.items()]
+    int8 = gpu_expectations.judge({"attention": {"rows": rows}})[3]
+    assert (int8["measured"], int8["kept"]) == (0.8, False)
+
+
+def test_the_forms_of_channel_attention_stand_side_by_side() -> None:
+    row = {"kernel": "channel attention", "batch": 1, "channels": 768, "positions": 49}
+    times = {"ours, auto": 8.0, "ours, linear": 6.5, "ours, norm apart": 11.0, "torch, sdpa": 9.0}
+    rows = [{**row, "cache": "hot", "contestant": name, "us": us} for name, us in times.items()]
+    *_, line = kernel_table.form_table(rows).splitlines()
+    assert line == "| channel attention 1 768 49 | 11 | 8 | 6.5 | linear |"
+
+
+def test_whole_models_are_timed_before_the_slow_compiler() -> None:
+    order = list(models.runs())
+    assert order[:2] == [("glintiqa", 1, "torch"), ("glintiqa", 1, "ours")]
+    late = [variant == "torch.compile" for *_, variant in order]
+    assert late == sorted(late)
+    assert len(order) == 12
 
 
 def test_the_table_shows_ours_beside_the_best() -> None:
@@ -312,8 +336,7 @@ class Definition:
 def test_models_with_kernels_compute_the_same(
     build: Any, replaced: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.nn.Module, "cuda", lambda self: self)
-    monkeypatch.setattr(models, "stream", lambda: 0)
+    monkeypatch.setattr(place, "DEVICE", "cpu")
     network, shapes = build()
     generator = torch.Generator().manual_seed(0)
     given = [torch.randint(0, 256, (1, *shape), generator=generator) for shape in shapes]
@@ -326,7 +349,7 @@ def test_models_with_kernels_compute_the_same(
 
 
 def test_fp16_glint_edge_is_the_same_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.nn.Module, "cuda", lambda self: self)
+    monkeypatch.setattr(place, "DEVICE", "cpu")
     network, shapes = models.build_glint_edge()
     given = [torch.full((1, *shape), 77, dtype=torch.uint8) for shape in shapes]
     with torch.no_grad():
