@@ -91,6 +91,18 @@ def match_at_random(
     return torch.where(found, drawn, torch.full_like(quality, NO_PARTNER, dtype=torch.int64))
 
 
+def match_nothing(
+    quality: Tensor,
+    key: Tensor,  # noqa: ARG001
+    dataset: Tensor,  # noqa: ARG001
+    memory: Memory,  # noqa: ARG001
+    settings: MatchSettings,  # noqa: ARG001
+    generator: torch.Generator,  # noqa: ARG001
+) -> Tensor:
+    """No partner for anyone: the same training without noise, to compare with."""
+    return torch.full_like(quality, NO_PARTNER, dtype=torch.int64)
+
+
 def gate_width(memory: Memory, settings: MatchSettings) -> float:
     """Half-width of the quality gate: a low quantile of the memory's differences, at least the
     floor. Estimated on evenly spaced entries when there are many.

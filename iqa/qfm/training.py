@@ -136,13 +136,13 @@ class NoiseTraining:
         rows = self.matcher(
             quality, seen.batch.key, dataset, self.memory, self.settings.matching, generator
         )
+        if not (found := rows != NO_PARTNER).any():
+            return {}
         strength = self._strength(len(rows), generator)
         partner = self.memory.patches[rows]
         noise = semantic_noise(seen.tokens.patches, partner, generator)
         patches = perturb(seen.tokens.patches, noise, strength)
         noisy: Opinion = self.model.head(seen.tokens._replace(patches=patches))
-        if not (found := rows != NO_PARTNER).any():
-            return {}
         noisy, clean = losses.mean_where(found, noisy), losses.mean_where(found, seen.opinion)
         return {
             "noise": losses.quality(noisy.score, quality[found]),

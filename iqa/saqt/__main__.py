@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import sys
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from rich.console import Console
 from rich.progress import Progress as Bar
 
-from iqa.models.checkpoints import load_resnet, read_checkpoint
-from iqa.models.mobilenet import load_features, stages
-from iqa.models.resnet import RESNET50, RESNET101, ResNet
-from iqa.saqt.features import PooledBackbone, features_of
+from iqa.saqt.backbones import BackboneName, load_backbone
+from iqa.saqt.features import features_of
 from iqa.saqt.held_out import held_out
 from iqa.saqt.pictures import find_pictures
 from iqa.saqt.scores import read_scores
@@ -31,16 +27,7 @@ from iqa.saqt.tables import (
 from iqa.saqt.transfer import Matches, retrieve, transfer
 from sdk.cli.exits import exits_cleanly
 
-MOBILENET_LAST = 13
 KODAK = re.compile(r"^kodim(?=\d\d$)")  # TID2013's I01 to I24 are Kodak's kodim01 to 24
-
-
-class BackboneName(str, Enum):
-    """Networks whose features can be compared; the published pipeline has resnet101."""
-
-    resnet101 = "resnet101"
-    resnet50 = "resnet50"
-    mobilenet_v2 = "mobilenet_v2"
 
 
 class Form(str, Enum):
@@ -48,20 +35,6 @@ class Form(str, Enum):
 
     csv = "csv"
     parquet = "parquet"
-
-
-def load_backbone(name: BackboneName, weights: Path) -> tuple[PooledBackbone, str]:
-    """A backbone with the user's weights, and what tells it from others."""
-    state = read_checkpoint(weights)
-    identity = f"{name.value} {hashlib.sha256(weights.read_bytes()).hexdigest()}"
-    if name is BackboneName.mobilenet_v2:
-        blocks = stages(0, MOBILENET_LAST)
-        load_features(blocks, state)
-        network = torch.nn.Sequential(*blocks.values())
-        return PooledBackbone(network, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), identity
-    resnet = ResNet(4, RESNET101 if name is BackboneName.resnet101 else RESNET50)
-    load_resnet(resnet, state)
-    return PooledBackbone(resnet), identity
 
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
