@@ -133,21 +133,12 @@ def _arms(
 ) -> dict[str, Arm]:
     """Every arm with every seed; seed by seed, so that a stopped experiment compares too."""
     found: dict[str, list[tuple[Cube, Cube]]] = {name: [] for name in ARMS}
+    folder = options.work / "runs"
     for seed in options.seeds:
         for name, runs in found.items():
             with _progress(f"{name}, seed {seed}") as advance:
-                runs.append(
-                    run_arm(
-                        options.work / "runs",
-                        name,
-                        options.begin,
-                        seed,
-                        model,
-                        stores,
-                        opinions,
-                        advance,
-                    )  # fmt: skip
-                )
+                run = run_arm(folder, name, options.begin, seed, model, stores, opinions, advance)
+            runs.append(run)
     return {
         name: Arm(*(np.stack(cubes) for cubes in zip(*runs, strict=True)))
         for name, runs in found.items()

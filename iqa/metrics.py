@@ -112,7 +112,8 @@ def _fast_plcc(p: Vector, o: Vector) -> float:
     return float((p @ o) / math.sqrt((p @ p) * (o @ o)))
 
 
-def _fast_srocc(p: Vector, o: Vector) -> float:
+def fast_srocc(p: Vector, o: Vector) -> float:
+    """As `srocc`, for resampling too."""
     from scipy.stats import rankdata
 
     return _fast_plcc(rankdata(p), rankdata(o)) if _vary(p, o) else math.nan
@@ -145,7 +146,7 @@ def agreement(
     """
     p, o = np.asarray(predictions, float), np.asarray(opinions, float)
     [(low, high)] = intervals(
-        lambda rows: [_fast_srocc(p[rows], o[rows])], resamples(len(p), seed, contents)
+        lambda rows: [fast_srocc(p[rows], o[rows])], resamples(len(p), seed, contents)
     )
     return Agreement(len(p), srocc(p, o), low, high, plcc(p, o))
 
@@ -200,7 +201,7 @@ def figures(opinions: Vector, mapped: Sequence[Vector], rows: Rows) -> dict[str,
     raw, by_four, by_five = (values[rows] for values in mapped)
     linear = {"": raw, "_fit4": by_four, "_fit5": by_five}
     return {
-        "srocc": _fast_srocc(raw, o),
+        "srocc": fast_srocc(raw, o),
         "krcc": krcc(raw, o),
         **{f"plcc{name}": _fast_plcc(values, o) for name, values in linear.items()},
         **{f"rmse{name}": rmse(values, o) for name, values in linear.items()},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from enum import Enum
 from pathlib import Path
@@ -15,19 +14,18 @@ from rich.progress import Progress as Bar
 from iqa.saqt.backbones import BackboneName, load_backbone
 from iqa.saqt.features import features_of
 from iqa.saqt.held_out import held_out
-from iqa.saqt.pictures import find_pictures
+from iqa.saqt.pictures import choose, find_pictures
 from iqa.saqt.scores import read_scores
 from iqa.saqt.tables import (
     LABEL_COLUMNS,
     MATCH_COLUMNS,
     label_rows,
     match_rows,
+    read_sources,
     write_table,
 )
 from iqa.saqt.transfer import Matches, retrieve, transfer
 from sdk.cli.exits import exits_cleanly
-
-KODAK = re.compile(r"^kodim(?=\d\d$)")  # TID2013's I01 to I24 are Kodak's kodim01 to 24
 
 
 class Form(str, Enum):
@@ -49,6 +47,10 @@ def match(
     weights: Annotated[Path, typer.Option(help="Weights of the backbone, yours")],
     out: Annotated[Path, typer.Option(help="Folder of features and tables")],
     backbone: BackboneName = BackboneName.resnet101,
+    only: Annotated[
+        Path | None,
+        typer.Option(help="CSV or Parquet list of sources to take, a published one for example"),
+    ] = None,
     k: Annotated[
         int, typer.Option("--top", "-k", min=1, help="References a source learns from; 1 published")
     ] = 1,
@@ -58,7 +60,10 @@ def match(
     """Find the rated references that undistorted pictures resemble, and write the tables."""
     rated = read_scores(scores)
     found = {"sources": find_pictures(sources), "references": find_pictures(references)}
-    rated.of(tuple(p.name for p in found["references"]))  # refuse before hours of features
+    if only is not None:
+        found["sources"] = choose(found["sources"], read_sources(only))
+    called = tuple(rated.name_of(p.name) for p in found["references"])
+    rated.of(called)  # refuse before hours of features
     extractor, identity = load_backbone(backbone, weights)
     features = {}
     with Bar(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
@@ -68,11 +73,10 @@ def match(
                 pictures, extractor, identity, out / "features" / side,
                 lambda _, done, total, task=task: bar.update(task, completed=done, total=total),
             )  # fmt: skip
-    names = {side: tuple(p.name for p in pictures) for side, pictures in found.items()}
+    names = tuple(p.name for p in found["sources"])
     matches = retrieve(
-        names["sources"], features["sources"], names["references"], features["references"],
-        min(k, len(found["references"])),
-    )  # fmt: skip
+        names, features["sources"], called, features["references"], min(k, len(called))
+    )
     rows = ((p.name, p.path.relative_to(sources).as_posix()) for p in found["sources"])
     write_table(out / f"sources.{form.value}", ("source", "file"), rows)
     write_table(out / f"matches.{form.value}", MATCH_COLUMNS, match_rows(matches))
@@ -94,7 +98,8 @@ def check(
 ) -> int:
     """Predict each reference's scores from the others: does matching beat the plain mean?"""
     pictures = find_pictures(references)
-    rated = read_scores(scores).of(tuple(KODAK.sub("I", p.name) for p in pictures))
+    rated = read_scores(scores)
+    rated = rated.of(tuple(rated.name_of(p.name) for p in pictures))
     features = features_of(pictures, *load_backbone(backbone, weights), out / "references")
     print("labels from              SROCC   RMSE   SROCC minus the mean's, 95 % interval")
     for row in held_out(rated, features):

@@ -74,10 +74,12 @@ def features_of(
     _claim(folder, pictures, name)
     chunks = []
     for start in range(0, len(pictures), CHUNK):
-        progress("features", start, len(pictures))
         path = folder / f"{start:08d}.npy"
         if not path.is_file():
-            some = [backbone(p.read()) for p in pictures[start : start + CHUNK]]
+            some = []
+            for number, picture in enumerate(pictures[start : start + CHUNK], start):
+                progress("features", number, len(pictures))
+                some.append(backbone(picture.read()))
             part = path.with_suffix(".part")
             with part.open("wb") as stream:
                 np.save(stream, np.stack(some).astype(np.float32))

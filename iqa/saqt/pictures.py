@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from iqa.data.photos import read_folder
 from sdk.errors import SourceError, UsageError
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+NAMED = 6  # missing pictures that a message lists
 KADID_REFERENCE = re.compile(r"I\d+\.png")
 
 
@@ -63,6 +65,24 @@ def find_pictures(root: Path) -> list[Picture]:
         twice = next(name for name in names if names.count(name) > 1)
         raise UsageError(f"Folder {root} holds two pictures named {twice}.")
     return [Picture(path.stem, path) for path in found]
+
+
+def choose(pictures: Sequence[Picture], names: Sequence[str]) -> list[Picture]:
+    """The pictures that a list names, in the order of ``pictures``.
+
+    Raises:
+        UsageError: The list names a picture that is not there, or none at all.
+    """
+    wanted = set(names)
+    if absent := sorted(wanted - {picture.name for picture in pictures}):
+        raise UsageError(
+            f"{len(absent)} of {len(wanted)} pictures of the list are missing: "
+            f"{', '.join(absent[:NAMED])}.",
+            hint="Names are compared without ending; is it the list of another set?",
+        )
+    if not wanted:
+        raise UsageError("The list names no picture.")
+    return [picture for picture in pictures if picture.name in wanted]
 
 
 def _paths(root: Path) -> list[Path]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iqa.distortions import kadid
-from iqa.saqt.pictures import Picture
-from iqa.saqt.scores import LEVELS, TOP
+from iqa.saqt.pictures import Picture, choose, find_pictures
+from iqa.saqt.scores import LEVELS, TOP, read_scores
+from iqa.saqt.tables import read_matches
+from iqa.saqt.transfer import transfer
+from sdk.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,33 @@ class TransferredSet:
         if labels.shape != settings:
             raise ValueError(f"Labels of shape {labels.shape}; these pictures need {settings}.")
         self.pictures, self.labels, self.seed = pictures, labels, seed
+
+    @classmethod
+    def from_tables(
+        cls, sources: Path, matches: Path, scores: Path, seed: int = 0
+    ) -> TransferredSet:
+        """What ``python -m iqa.saqt match`` prepared, or a published match table.
+
+        Args:
+            sources: The folder of undistorted pictures.
+            matches: The match table, CSV or Parquet; it decides which pictures are taken.
+            scores: As for :func:`~iqa.saqt.scores.read_scores`; of KADID's 25 types.
+            seed: As for the class.
+
+        Raises:
+            UsageError: A file or a picture is missing or unfit; the message names it.
+        """
+        found, rated = read_matches(matches), read_scores(scores)
+        if rated.values.shape[1] != len(kadid.TYPES):
+            raise UsageError(
+                f"Scores {scores} are of {rated.values.shape[1]} distortion types; pictures are "
+                f"distorted by KADID's {len(kadid.TYPES)}.",
+                hint="Give KADID-10k's dmos.csv.",
+            )
+        chosen = choose(find_pictures(sources), found.sources)
+        place = {name: row for row, name in enumerate(found.sources)}
+        rows = [place[picture.name] for picture in chosen]
+        return cls(chosen, transfer(found, rated)[rows], seed)
 
     def __len__(self) -> int:
         return self.labels.size

@@ -14,6 +14,7 @@ from sdk.errors import UsageError
 
 LEVELS = 5
 TOP = 9.0  # transferred labels run from 0 to 9, as published
+KODAK = re.compile(r"^kodim(?=\d\d$)")
 KADID_NAME = re.compile(r"(?P<reference>I\d+)_(?P<kind>\d+)_(?P<level>\d+)\.\w+", re.ASCII)
 
 
@@ -33,6 +34,10 @@ class Scores:
         """Stretched so that the worst of all is 0 and the best 9, as published."""
         low, high = float(self.values.min()), float(self.values.max())
         return Scores(self.references, TOP * (self.values - low) / (high - low))
+
+    def name_of(self, picture: str) -> str:
+        """What these scores call a reference picture: TID2013's I01 to I24 are kodim01 to 24."""
+        return picture if picture in self.references else KODAK.sub("I", picture)
 
     def of(self, references: tuple[str, ...]) -> Scores:
         """The rows of ``references``, in their order.

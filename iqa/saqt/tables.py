@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +20,7 @@ MATCH_COLUMNS = ("source", "rank", "reference", "similarity")
 LABEL_COLUMNS = ("source", "distortion_type", "level", "score", "published_file")
 # The published tables: of the retrieval script, and of the older one that the loader expects.
 PUBLISHED_COLUMNS = (("source_image", "target_reference"), ("kadis", "kadid-10k"))
+ROWS_AT_ONCE = 2**16
 FOLDER_SIZE = 1000  # sources in a folder of the published layout
 
 
@@ -55,13 +57,42 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None
             writer.writerow(columns)
             writer.writerows(rows)
     elif path.suffix == ".parquet":
-        arrow, parquet = _pyarrow()
-        values = list(zip(*rows, strict=True)) or [()] * len(columns)
-        table = arrow.table(dict(zip(columns, map(list, values), strict=True)))
-        parquet.write_table(table, part)
+        _write_parquet(part, columns, rows)
     else:
         raise UsageError(f"Table {path} must end in .csv or .parquet.")
     part.replace(path)
+
+
+def _write_parquet(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Some rows at a time: 50,000 sources have 6.25 million labels."""
+    arrow, parquet = _pyarrow()
+    rest = iter(rows)
+    some = list(islice(rest, ROWS_AT_ONCE))
+    values = list(zip(*some, strict=True)) or [()] * len(columns)
+    table = arrow.table(dict(zip(columns, map(list, values), strict=True)))
+    with parquet.ParquetWriter(path, table.schema) as writer:
+        writer.write_table(table)
+        while some := list(islice(rest, ROWS_AT_ONCE)):
+            arrays = [arrow.array(column) for column in zip(*some, strict=True)]
+            writer.write_table(arrow.Table.from_arrays(arrays, schema=table.schema))
+
+
+def read_sources(path: Path) -> list[str]:
+    """The sources that a list names: of a table written here, or of a published match table.
+
+    Raises:
+        UsageError: The file is missing, empty, or has none of the columns.
+    """
+    rows = _read_table(path)
+    columns = set(rows[0]) if rows else set()
+    known = (MATCH_COLUMNS[0], *(source for source, _ in PUBLISHED_COLUMNS))
+    for column in known:
+        if column in columns:
+            return list(dict.fromkeys(_stem(row[column]) for row in rows))
+    raise UsageError(
+        f"Source list {path} has the columns {', '.join(sorted(columns)) or 'none'}.",
+        hint=f"One of {', '.join(known)} must name the pictures.",
+    )
 
 
 def read_matches(path: Path) -> Matches:

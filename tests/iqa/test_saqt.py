@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 from pathlib import Path
 
 import cv2
@@ -13,7 +12,7 @@ from typer.testing import CliRunner
 from iqa.distortions.kadid import stretch, to_bytes
 from iqa.saqt.features import CHUNK, features_of, unit
 from iqa.saqt.held_out import held_out
-from iqa.saqt.pictures import Picture, find_pictures
+from iqa.saqt.pictures import Picture, choose, find_pictures
 from iqa.saqt.samples import TransferredSet
 from iqa.saqt.scores import Scores, read_scores
 from iqa.saqt.tables import (
@@ -23,6 +22,7 @@ from iqa.saqt.tables import (
     match_rows,
     published_file,
     read_matches,
+    read_sources,
     write_table,
 )
 from iqa.saqt.transfer import Matches, retrieve, transfer
@@ -160,15 +160,7 @@ def test_a_source_has_125_rows_in_the_published_layout(scores: Scores) -> None:
     ]  # fmt: skip
 
 
-ENDINGS = [
-    ".csv",
-    pytest.param(
-        ".parquet",
-        marks=pytest.mark.skipif(
-            importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed"
-        ),
-    ),
-]
+ENDINGS = (".csv", ".parquet")
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -183,6 +175,35 @@ def test_match_tables_survive_a_file(tmp_path: Path, ending: str) -> None:
     assert names == [["I03", "I01"], ["I02", "I03"]]
     np.testing.assert_allclose(again.similarity, similarity, atol=1e-6)
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("count", [0, 7, 20])
+def test_parquet_is_written_some_rows_at_a_time(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyarrow import parquet
+
+    monkeypatch.setattr("iqa.saqt.tables.ROWS_AT_ONCE", 7)
+    rows = [(f"s{i}", i, i / 4) for i in range(count)]
+    write_table(tmp_path / "a.parquet", ("name", "number", "score"), iter(rows))
+    file = parquet.ParquetFile(tmp_path / "a.parquet")
+    assert [tuple(row.values()) for row in file.read().to_pylist()] == rows
+    assert file.num_row_groups == max(1, -(-count // 7))
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("column", ["source", "source_image", "kadis"])
+def test_a_list_chooses_sources(column: str, ending: str, tmp_path: Path) -> None:
+    pictures = find_pictures(write_pictures(tmp_path / "p", ["a.png", "b.jpg", "c.png"]))
+    path = tmp_path / f"list{ending}"
+    write_table(path, (column, "rank"), [("c.bmp", 1), ("b", 1), ("b", 2)])
+    assert [p.name for p in choose(pictures, read_sources(path))] == ["b", "c"]
+    write_table(path, (column, "rank"), [("c", 1), ("z", 1)])
+    with pytest.raises(UsageError, match=r"1 of 2 pictures of the list are missing: z\."):
+        choose(pictures, read_sources(path))
+    write_table(path, ("picture",), [("c",)])
+    with pytest.raises(UsageError, match="has the columns picture"):
+        read_sources(path)
 
 
 @pytest.mark.parametrize("columns", ["source_image,target_reference", "kadis,kadid-10k"])
@@ -255,6 +276,7 @@ def test_features_are_computed_once_and_go_on_after_a_stop(tmp_path: Path) -> No
     run()
     assert len(seen) == CHUNK + 3 + 6
     assert told[-1] == ("features", count, count)
+    assert told[: CHUNK + 3] == [("features", done, count) for done in range(CHUNK + 3)]
     np.testing.assert_allclose(features, unit(np.stack([colours(p.read()) for p in pictures])))
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, rtol=1e-5)
     with pytest.raises(UsageError, match="other pictures or of another backbone"):
@@ -282,6 +304,25 @@ def test_samples_are_made_on_the_fly_and_always_the_same(tmp_path: Path, scores:
         samples[250]
     with pytest.raises(ValueError, match="shape"):
         TransferredSet(pictures, labels[:1])
+
+
+def test_samples_come_from_the_tables_of_a_match(tmp_path: Path, shared_data: Path) -> None:
+    folder = write_pictures(tmp_path / "p", ["b.png", "a.png", "unused.png"])
+    path = write_kadid_scores(tmp_path / "dmos.csv")
+    rows = [("b", 1, "I03", 0.75), ("b", 2, "I01", 0.25), ("a", 1, "I02", 1), ("a", 2, "I01", 0)]
+    write_table(tmp_path / "matches.csv", MATCH_COLUMNS, rows)
+    samples = TransferredSet.from_tables(folder, tmp_path / "matches.csv", path, seed=2)
+    assert [picture.name for picture in samples.pictures] == ["a", "b"]
+    values = read_scores(path).rescaled().values
+    np.testing.assert_allclose(samples.labels[0], values[1], atol=1e-9)
+    np.testing.assert_allclose(samples.labels[1], 0.75 * values[2] + 0.25 * values[0], atol=1e-9)
+    assert samples.seed == 2
+    tid = shared_data / "human_scores/tid2013.csv"
+    with pytest.raises(UsageError, match="of 24 distortion types; pictures are distorted by KADID"):
+        TransferredSet.from_tables(folder, tmp_path / "matches.csv", tid)
+    (folder / "a.png").unlink()
+    with pytest.raises(UsageError, match="1 of 2 pictures of the list are missing: a"):
+        TransferredSet.from_tables(folder, tmp_path / "matches.csv", path)
 
 
 def test_held_out_rewards_a_match_that_tells_and_only_that() -> None:
@@ -326,6 +367,35 @@ def test_the_command_runs_on_folders_in_the_real_forms(tmp_path: Path, shared_da
     assert again.exit_code == 0, again.output
     assert read_matches(tmp_path / "out/matches.csv").rows.shape == (2, 2)
     assert (tmp_path / "out/sources.csv").read_text().splitlines()[1] == "7,ref_imgs/7.png"
+
+
+def test_the_command_runs_on_the_shared_data(tmp_path: Path, shared_data: Path) -> None:
+    """Photographs by their licences, some of them by a list, against Kodak's with TID's scores."""
+    from pyarrow import parquet
+
+    from iqa.saqt.__main__ import app
+
+    sources = shared_data / "pristine"
+    names = [p.name for p in find_pictures(sources)][:200:60]
+    write_table(tmp_path / "list.parquet", ("source",), [(name,) for name in names])
+    kodak = tmp_path / "kodak"
+    kodak.mkdir()
+    for path in sorted((shared_data / "kodak").glob("*.png"))[:3]:
+        (kodak / path.name).symlink_to(path)
+    given = {
+        "--sources": sources, "--references": kodak, "--only": tmp_path / "list.parquet",
+        "--scores": shared_data / "human_scores/tid2013.csv", "--backbone": "mobilenet_v2",
+        "--weights": shared_data.parent / "weights/mobilenet_v2_imagenet.safetensors",
+        "--out": tmp_path / "out", "--format": "parquet", "-k": 2,
+    }  # fmt: skip
+    words = [str(word) for pair in given.items() for word in pair]
+    result = CliRunner().invoke(app, ["match", *words, "--labels"])
+    assert result.exit_code == 0, result.output
+    matches = read_matches(tmp_path / "out/matches.parquet")
+    assert matches.sources == tuple(names)
+    assert {name[0] for name in matches.references} == {"I"}
+    assert (np.diff(matches.similarity, axis=1) <= 0).all()
+    assert parquet.read_table(tmp_path / "out/labels.parquet").num_rows == len(names) * 24 * 5
 
 
 def test_the_check_runs_on_kodak_and_tid(tmp_path: Path, shared_data: Path) -> None:

@@ -19,6 +19,7 @@ from iqa.cli.evaluate_options import SETS
 from iqa.datasets.registry import NAMES
 from iqa.score_cache import COLUMNS
 from sdk import Scorer
+from sdk.cli import main
 
 from ..datasets.written_sets import write_xlsx
 from .conftest import LEVELS, SCENES
@@ -84,6 +85,18 @@ def test_figures_table_and_plot(
     assert len({tuple(pixel) for pixel in picture.reshape(-1, 3)[::7]}) > 20
 
 
+def test_the_command_is_found_by_its_name(
+    written_set: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--set", "csv", "--root", str(written_set)]
+    words = ["evaluate", "glint-edge", *where, "--cache", str(cache), "--threads", "1"]
+    assert main(words) == 0
+    assert f" {written_set.name} " in capsys.readouterr().out
+    assert len(cached(cache)) == PICTURES
+    assert main([*words[:2], "--set", "spaq", "--root", str(written_set)]) == 1
+    assert "spaq: Annotations/MOS" in capsys.readouterr().err
+
+
 def test_scores_are_those_of_the_scorer(evaluate: Evaluate, written_set: Path, cache: Path) -> None:
     assert evaluate("--set", "csv", "--root", written_set).exit_code == 0
     lines = cached(cache)
@@ -101,6 +114,7 @@ from iqa.datasets.registry import read_set
 from iqa.score_cache import ScoreCache
 from iqa.score_files import score_files
 from sdk import Scorer
+from sdk.cli import main
 
 seen = []
 def advance(score):
