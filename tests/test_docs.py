@@ -17,6 +17,7 @@ import typer
 
 import sdk
 from iqa.__main__ import app as iqa_app
+from iqa.saqt.__main__ import app as saqt_app
 from sdk import manifest
 from sdk.bundle import DEFAULT_MODEL, packaged_models
 from sdk.cli.app import app as framescore_app
@@ -35,6 +36,7 @@ SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 PROGRAMS = {
     ("framescore",): framescore_app,
     ("python", "-m", "iqa"): iqa_app,
+    ("python", "-m", "iqa.saqt"): saqt_app,
 }
 
 
