@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
 from sdk.errors import SourceError
 
+ALIKE = 0.85  # of a spelling, as difflib measures it
 NAMED = 3  # missing files that a message lists before it counts the rest
 
 
@@ -63,7 +65,7 @@ class Folder:
         for name in names:
             if (found := self.find(name)) is not None:
                 return found
-        raise self.fault(f"{' or '.join(names)} is missing")
+        raise self.fault(f"{' or '.join(names)} is missing{self._renamed(names, ALIKE)}")
 
     def pictures(self, names: Sequence[str], *, below: Sequence[str] = ("",)) -> list[Path]:
         """The path of every picture.
@@ -81,11 +83,26 @@ class Folder:
         if lost:
             where = " or ".join(f"{folder or '.'}/" for folder in below)
             more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
+            places = [f"{folder}/{lost[0]}" if folder else lost[0] for folder in folders]
             raise self.fault(
                 f"{len(lost)} of {len(names)} pictures are missing in {where}: "
-                f"{', '.join(lost[:NAMED])}{more}"
+                f"{', '.join(lost[:NAMED])}{more}{self._renamed(places, 1.0)}"
             )
         return [path for path in found if path is not None]
+
+    def _renamed(self, names: Sequence[str], alike: float) -> str:
+        """What may be one of these under another name, in words; empty where nothing resembles.
+
+        Another ending counts first, then the closest spelling that is as alike as ``alike``:
+        label files differ in spelling, pictures of a set all resemble each other.
+        """
+        for name in map(Path, names):
+            here = self.find(str(name.parent))
+            there = sorted(set(self._names(here).values())) if here is not None else []
+            twins = [other for other in there if Path(other).stem == name.stem]
+            if close := twins or get_close_matches(name.name, there, 1, alike):
+                return f"; is {name.parent / close[0]} one of them, renamed?"
+        return ""
 
     def _picture(self, name: str, folders: Sequence[str]) -> Path | None:
         paths = (self.find(f"{folder}/{name}" if folder else name) for folder in folders)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -171,6 +172,23 @@ def test_an_empty_folder_says_what_it_should_hold(name: str, tmp_path: Path) -> 
     assert caught.value.hint.startswith(f"Expected in {tmp_path / name}: ")
     with pytest.raises(SourceError, match="is not a folder"):
         read_set(name, tmp_path / "nowhere")
+
+
+def test_what_was_renamed_is_named(read: Callable[[str], RatedSet], tmp_path: Path) -> None:
+    for name, old, new in (
+        ("kadid10k", "images/I81_25_05.png", "images/I81_25_05.jpg"),
+        ("clive", "Images/1024.JPG", "Images/1024.png"),
+        ("koniq10k", "koniq10k_distributions_sets.csv", "koniq10k_distribution_sets.csv"),
+        ("live", "refnames_all.mat", "refnames_all(1).mat"),
+    ):
+        read(name)
+        (tmp_path / name / old).rename(tmp_path / name / new)
+        with pytest.raises(SourceError, match=re.escape(f"; is {new} one of them, renamed?")):
+            read_set(name, tmp_path / name)
+    read("tid2013")
+    (tmp_path / "tid2013/mos_with_names.txt").rename(tmp_path / "tid2013/scores.csv")
+    with pytest.raises(SourceError, match=r"mos_with_names\.txt is missing\. Expected"):
+        read_set("tid2013", tmp_path / "tid2013")
 
 
 def test_labels_that_do_not_fit_are_refused(
