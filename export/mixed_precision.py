@@ -24,6 +24,7 @@ from export.precision.rewrite import write_typed
 from export.precision.rounding import NonFinite, emulate, find_nonfinite
 from export.precision.rules import keep_by_rule
 from export.precision.typed_graph import TypedGraph
+from export.precision.vector_products import write_as_sums
 from export.progress import silent
 from sdk.errors import UsageError
 
@@ -108,7 +109,7 @@ def to_low_precision(
     graph = TypedGraph(_raised(model, form), form)
     _check(graph, frames, keep)
     ranges = measure_ranges(model, frames, progress=progress)
-    _check_outputs(graph, ranges)
+    _check_outputs(graph, ranges, frames)
     by_range, overflows = keep_by_range(graph, ranges)
     outside = {**by_range, **keep_by_constants(graph)}
     reasons = {
@@ -119,7 +120,7 @@ def to_low_precision(
         **dict.fromkeys(keep, "as asked"),
     }
     full = join_regions(graph, reasons)
-    typed = _finish(write_typed(graph, full))
+    typed = _finish(_written(graph, full))
     work = multiply_adds(Wiring(graph.sized))
 
     def share(nodes: Collection[str]) -> float:
@@ -157,13 +158,22 @@ def _check(graph: TypedGraph, frames: Sequence[Inputs], keep: Collection[str]) -
         raise UsageError(f"The graph has no float node {', '.join(unknown)} to keep in fp32.")
 
 
-def _check_outputs(graph: TypedGraph, ranges: Mapping[str, ActivationRange]) -> None:
+def _check_outputs(
+    graph: TypedGraph, ranges: Mapping[str, ActivationRange], frames: Sequence[Inputs]
+) -> None:
     for name in sorted(graph.outputs & ranges.keys()):
         if not ranges[name].finite:
             raise UsageError(
-                f"The graph's output {name} is NaN or infinite on these frames, in fp32 too.",
-                hint="export.mixed_precision.find_nonfinite names the layer where it begins.",
+                f"The graph's output {name} is NaN or infinite on these frames, in fp32 too, "
+                f"first {find_nonfinite(graph.model, frames)}."
             )
+
+
+def _written(graph: TypedGraph, full: Collection[str]) -> onnx.ModelProto:
+    model = write_typed(graph, full)
+    if graph.form.name == "fp16":  # what runs bf16 multiplies float32 matrices too
+        write_as_sums(model, graph, full)
+    return model
 
 
 def _finish(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -39,6 +39,10 @@ class NonFinite:
     frame: int
     value: str
 
+    def __str__(self) -> str:
+        value = "NaN" if self.value == "nan" else "infinity"
+        return f"{value} at {self.node} ({self.operator}), frame {self.frame}"
+
 
 def emulate(model: onnx.ModelProto) -> onnx.ModelProto:
     """Write a float32 graph that rounds where a typed graph would.

@@ -69,15 +69,9 @@ def _head(graph: TypedGraph) -> set[str]:
     for node in reversed(graph.nodes.values()):
         floats = [name for name in node.proto.output if graph.is_float(name)]
         ends = all(reader.name in head for reader in graph.after(node))
-        if floats and ends and all(_is_vector(graph, name) for name in floats):
+        if floats and ends and all(graph.is_vector(name) for name in floats):
             head.add(node.name)
     return head
-
-
-def _is_vector(graph: TypedGraph, tensor: str) -> bool:
-    """Whether a tensor has one axis for features, beside the first, which counts samples."""
-    shape = graph.shapes.get(tensor)
-    return shape is not None and sum(side != 1 for side in shape[1:]) <= 1
 
 
 def _normalisation(graph: TypedGraph) -> list[str]:

@@ -131,6 +131,11 @@ class TypedGraph:
         """Whether a tensor is float32."""
         return self.kinds.get(tensor) == FLOAT
 
+    def is_vector(self, tensor: str) -> bool:
+        """Whether a tensor has one axis for features, beside the first, which counts samples."""
+        shape = self.shapes.get(tensor)
+        return shape is not None and sum(side != 1 for side in shape[1:]) <= 1
+
     def _typed(self, node: NodeProto, opset: int) -> TypedNode | None:
         floats = [name for name in (*node.input, *node.output) if self.is_float(name)]
         if not floats or node.op_type in _ANY_TYPE:

@@ -86,7 +86,7 @@ def test_the_packaged_model_becomes_a_plan_of_those_types(packaged_fp16: LowPrec
     assert layers["CONVOLUTION", "HALF"] == 69
     assert layers["CONVOLUTION", "FLOAT"] == 0
     assert layers["SOFTMAX", "HALF"] == layers["REDUCE", "HALF"] == 0
-    assert layers["MATRIX_MULTIPLY", "FLOAT"] == 3  # the head
+    assert layers["MATRIX_MULTIPLY", "FLOAT"] == 0  # the head is written as sums
 
 
 def test_every_profile_runs_everywhere(small: tuple[onnx.ModelProto, list[Inputs]]) -> None:
@@ -311,7 +311,9 @@ def test_what_cannot_be_done_is_said() -> None:
     broken = overflowing()
     numbers = next(tensor for tensor in broken.graph.initializer if tensor.name == "shrink")
     numbers.CopyFrom(numpy_helper.from_array(np.float32(np.nan), "shrink"))
-    with pytest.raises(UsageError, match="output score is NaN"):
+    with pytest.raises(
+        UsageError, match=r"output score is NaN .* first NaN at \w+ \(Mul\), frame 0"
+    ):
         to_low_precision(broken, frames(1, (1, 3, 8, 8)))
 
 

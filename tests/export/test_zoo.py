@@ -14,6 +14,8 @@ pytest.importorskip("transformers")
 
 from export.convention import ImageConvention  # noqa: E402
 from export.engine import Options, build_graph  # noqa: E402
+from export.engine.api import load_toolkit  # noqa: E402
+from export.engine.targets import Target  # noqa: E402
 from export.graph import OPSETS  # noqa: E402
 from export.mixed_precision import to_low_precision  # noqa: E402
 from export.reference import run_scores  # noqa: E402
@@ -73,13 +75,20 @@ def test_scores_are_equal_everywhere(name: str) -> None:
 
 
 def check_plan(graph: bytes, precision: str, profile: str) -> None:
-    """Build an engine for one GPU generation; TensorRT-RTX needs no GPU to build."""
+    """Build an engine for every GPU generation at once; TensorRT-RTX needs no GPU to build."""
     pytest.importorskip("tensorrt_rtx")
+    toolkit = load_toolkit("tensorrt_rtx")
+    capabilities = set(toolkit.capabilities().values())
+    assert capabilities >= {75, 80, 86, 89, 120, 121}
+    if precision == "fp32":
+        capabilities.remove(75)  # Turing: TensorRT-RTX multiplies no FP32 matrices there
+    target = Target("all", toolkit, tuple(sorted(capabilities)))
     engine = build_graph(
-        graph, name="zoo", precision=precision, target="sm_86", profile=profile,
+        graph, name="zoo", precision=precision, target=target, profile=profile,
         options=Options(cache=False),
     )  # fmt: skip
     assert len(engine.plan) > len(graph) / 2
+    assert engine.fusion.source or not engine.fusion.blocks  # fused or not: it is known
 
 
 def check_operators(graph: onnx.ModelProto, name: str, profile: str) -> None:
