@@ -39,6 +39,11 @@ class Candidate:
     backend: str
     precision: str
 
+    @property
+    def is_graphs(self) -> bool:
+        """Whether the precision is the graph's own, not an arithmetic that a CPU offers."""
+        return self.precision == self.graph.precision
+
     def __str__(self) -> str:
         profile = "" if self.graph.profile == "compat" else f" {self.graph.profile}"
         return f"{self.precision}{profile} on {self.backend}"
@@ -110,7 +115,7 @@ def _open(bundle: Bundle, candidate: Candidate, threads: int | None) -> Any:
         bundle.manifest, onnx=msgspec.structs.replace(graph, precision="fp32"), variants=()
     )
     alone = dataclasses.replace(bundle, manifest=manifest)
-    arithmetic = candidate.precision if candidate.precision != graph.precision else "fp32"
+    arithmetic = "fp32" if candidate.is_graphs else candidate.precision
     return create_backend(alone, candidate.backend, arithmetic, threads)
 
 

@@ -65,9 +65,14 @@ def verify_bundle(
     limits = TOLERANCES if tolerances is None else tolerances
     opinions = _opinions(labels, frames)
     reference = _reference(bundle, frames, original, progress)
-    outcomes = [
+    tried = (
         _try(candidate, bundle, frames, reference, opinions, limits[candidate.precision], progress)
         for candidate in candidates
+    )
+    asked = precisions or ()
+    outcomes = [
+        replace(one, needed=one.candidate.is_graphs or one.candidate.precision in asked)
+        for one in tried
     ]
     return VerifyReport(
         model_id=bundle.model_id,

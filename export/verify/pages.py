@@ -155,8 +155,9 @@ def _remarks(report: VerifyReport) -> Iterator[str]:
     for outcome in report.outcomes:
         if outcome.reason:
             yield f"{outcome.candidate}: not run: {outcome.reason}"
+        unused = "" if outcome.needed else "not used unless asked for: "
         for fault in outcome.faults:
-            yield f"{outcome.candidate}: {fault}"
+            yield f"{outcome.candidate}: {unused}{fault}"
         if outcome.faults and outcome.worst:
             worst = outcome.worst[0]
             yield (

@@ -52,6 +52,9 @@ class Outcome:
         reason: Why it could not be run; empty if it was.
         worst: The frames with the largest differences, worst first.
         scores: All scores [F].
+        needed: Whether faults fail the verification. Not those of an arithmetic that this CPU
+            offers beside the bundle's graphs, unless it was asked for: a scorer left to choose
+            does not use it where it drifts.
     """
 
     candidate: Candidate
@@ -61,13 +64,16 @@ class Outcome:
     reason: str = ""
     worst: tuple[WorstFrame, ...] = ()
     scores: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
+    needed: bool = True
 
     @property
     def verdict(self) -> str:
-        """`pass`, `fail` or `not run`."""
+        """`pass`, `fail`, `not used` or `not run`."""
         if self.drift is None:
             return "not run"
-        return "fail" if self.faults else "pass"
+        if not self.faults:
+            return "pass"
+        return "fail" if self.needed else "not used"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from export.frame_set import FrameSet
 from export.reference import Inputs, Outputs, run_scores
 from export.verify import VerifyReport, verify_bundle
 from export.verify.candidates import list_candidates
-from sdk.backends import BACKENDS, create_backend
+from sdk.backends import BACKENDS, create_backend, openvino
 from sdk.bundle import Bundle
 from sdk.errors import BackendError, BundleError, UsageError
 
@@ -188,11 +188,25 @@ def test_what_a_backend_cannot_run_is_reported_and_not_verified(
 def test_bf16_arithmetic_is_verified_where_the_cpu_has_it(
     small_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sdk.backends.openvino
-
-    monkeypatch.setattr(sdk.backends.openvino, "precisions", lambda: ("bf16", "fp32"))
+    monkeypatch.setattr(openvino, "precisions", lambda: ("bf16", "fp32"))
     found = [str(candidate) for candidate in list_candidates(small_bundle, ["openvino"])]
     assert found == ["fp32 on openvino", "bf16 on openvino", "fp16 on openvino", "int8 on openvino"]
+
+
+def test_bf16_arithmetic_that_drifts_fails_only_where_it_is_asked_for(
+    small_bundle: Bundle, frames: FrameSet
+) -> None:
+    if "bf16" not in openvino.precisions():
+        pytest.skip("this CPU does not compute bfloat16")
+    nothing = {**TOLERANCES, "bf16": Tolerance(max_abs=1e-9)}
+    one = frames.take([0])
+    offered = verify_bundle(small_bundle, backends=["openvino"], frames=one, tolerances=nothing)
+    assert [o.verdict for o in offered.outcomes if o.candidate.precision == "bf16"] == ["not used"]
+    assert offered.passed
+    [asked] = verify_bundle(
+        small_bundle, backends=["openvino"], precisions=["bf16"], frames=one, tolerances=nothing
+    ).outcomes
+    assert asked.verdict == "fail"
 
 
 def test_wrong_names_are_refused(
