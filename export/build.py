@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -72,6 +72,7 @@ def build_bundle(
     frames: FrameSet | None = None,
     members: Mapping[str, bytes] | None = None,
     private_key: bytes | None = None,
+    on_judged: Callable[[Sequence[Variant]], None] | None = None,
     progress: Progress = silent,
 ) -> Bundle:
     """Export a network in the precisions asked for, judge each, and write one bundle.
@@ -87,6 +88,7 @@ def build_bundle(
             the contents is kept for judging.
         members: Further files for the bundle by name, such as LICENSE or a model card.
         private_key: An Ed25519 private key in PEM to sign it with.
+        on_judged: Given the other precisions as they were judged, before one may be refused.
         progress: Told what is being done.
 
     Returns:
@@ -106,6 +108,7 @@ def build_bundle(
     golden = _gather_all(golden_frames, original.views, description.id)
     progress("compare with the original", 0, 0)
     exported = run_onnx(data, golden)
+    _refuse_not_finite(graph, golden, exported, description.id)
     drift = _drift([original.run(frame) for frame in golden], exported)
     _refuse_export(drift, description.id)
     _refuse_sigma(exported, description.id)
@@ -114,6 +117,8 @@ def build_bundle(
     if any(variant.precision == "int8" for variant in judged.variants):
         trial, _ = pack_bundle(out, *_assemble(parts, description, recipe, frames, {}))
         parts = replace(parts, variants=judged.on_runtimes(trial))
+    if on_judged is not None:
+        on_judged(parts.variants)
     if not recipe.accept_drift:
         refuse_drift(parts.variants, description.id)
     manifest, contents = _assemble(parts, description, recipe, frames, members or {})
@@ -258,6 +263,23 @@ def _drift(expected: Sequence[Outputs], found: Sequence[Outputs]) -> dict[str, f
         )
         for name in expected[0]
     }
+
+
+def _refuse_not_finite(
+    graph: onnx.ModelProto, frames: Sequence[Inputs], outputs: Sequence[Outputs], name: str
+) -> None:
+    """Name the layer at which a network that gives NaN or infinity begins to."""
+    if all(np.isfinite(value).all() for output in outputs for value in output.values()):
+        return
+    from export.precision.rounding import find_nonfinite
+
+    found = find_nonfinite(graph, frames)
+    where = "" if found is None else f", first {found}"
+    raise BundleError(
+        f"{name} gives NaN or infinity on golden frames{where}.",
+        hint="Keep roots, logarithms and divisors away from zero: clamp them, or add an epsilon. "
+        "Are the weights trained ones?",
+    )
 
 
 def _refuse_export(drift: Mapping[str, float], name: str) -> None:

@@ -131,7 +131,7 @@ class ImageConvention:
         if len(fitting) > 1 and not preferred:
             raise UsageError(
                 f"Several outputs could be the score: {', '.join(fitting)}.",
-                hint=f"Choose one, for example --output {fitting[0]}",
+                hint=f"Choose one, for example --score {fitting[0]}",
             )
         return (preferred or fitting)[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-COUNT: Final = 256
-"""Frames to calibrate and judge on by default."""
+COUNT: Final = 384
+"""Frames to calibrate and judge on by default: 256 and more are left for calibration."""
 
 GOLDEN_BYTES: Final = 48 * 2**20
 """The golden frames of a bundle take no more than this; large views keep fewer of them."""
@@ -109,7 +110,13 @@ def _export(
     report: Path | None,
 ) -> Path:
     from export.build import Recipe, build_bundle
-    from export.cli.export_summary import doubt_scores, print_summary, say_gain, write_report
+    from export.cli.export_summary import (
+        doubt_scores,
+        prepare_report,
+        print_summary,
+        say_gain,
+        write_report,
+    )
     from export.cli.progress import show_stages
     from export.variants import check_precisions
     from export.wish import grant
@@ -123,6 +130,13 @@ def _export(
             "--frames are what other precisions are calibrated and judged on; fp32 needs none.",
             hint="Say which, for example --precision fp16,int8",
         )
+    if report is not None:
+        if "int8" not in others:
+            raise UsageError(
+                "--report shows what INT8 trades for what, and no INT8 is asked for.",
+                hint="Add it, for example --precision fp16,int8",
+            )
+        prepare_report(report)
     with show_stages() as progress:
         progress("load the model", 0, 0)
         granted = grant(wish)
@@ -135,6 +149,7 @@ def _export(
             granted.description,
             recipe=chosen,
             frames=judged,
+            on_judged=None if report is None else partial(write_report, report),
             progress=progress,
             **extras,
         )
@@ -143,8 +158,6 @@ def _export(
     for note in (*granted.notes, *gains):
         say(f"note: {note}")
     doubt_scores(bundle)
-    if report is not None:
-        write_report(bundle, report)
     return path
 
 

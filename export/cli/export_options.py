@@ -214,7 +214,7 @@ Count = Annotated[
         min=16,
         metavar="N",
         help="How many frames to make of them; fewer for large views and slow models.",
-        show_default="256",
+        show_default="384",
         rich_help_panel=_GRAPHS,
     ),
 ]

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from sdk.cli.exits import say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from export.progress import Progress
     from export.summary import Summary
+    from export.variants import Variant
     from sdk.bundle import Bundle
 
 MIN_SPREAD: Final = 0.5
@@ -122,27 +123,41 @@ def say_gain(bundle: Bundle, progress: Progress) -> list[str]:
     return in_words(measure_latency(bundle, candidates, inputs, progress=progress))
 
 
-def write_report(bundle: Bundle, folder: Path) -> None:
-    """Write the trade-off of INT8, drift against share of the work, as CSV and PNG.
+def prepare_report(folder: Path) -> None:
+    """Make the folder of a report, and see that its picture can be drawn, before the work.
+
+    Raises:
+        SinkError: It cannot be made.
+        FramescoreError: matplotlib isn't installed.
+    """
+    from export.int8.trade_off import require_matplotlib
+    from sdk.errors import SinkError
+
+    require_matplotlib()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"{folder} cannot be made: {error.strerror or error}.") from error
+
+
+def write_report(folder: Path, variants: Sequence[Variant]) -> None:
+    """Show the trade-off of INT8, drift against share of the work: as a table, CSV and PNG.
 
     Raises:
         SinkError: A file cannot be written.
-        FramescoreError: matplotlib isn't installed.
     """
     from export.drift import TOLERANCES
     from export.int8.search import Point
-    from export.int8.trade_off import draw_trade_off, trade_off_csv
+    from export.int8.trade_off import draw_trade_off, trade_off_csv, trade_off_table
     from sdk.errors import SinkError
 
-    judged = _precisions(bundle).get("int8")
-    if judged is None:
-        say("note: --report shows what INT8 trades for what; this bundle has no INT8.")
-        return
-    curve = [Point(**point) for point in judged["trade_off"]]
+    facts = next(variant.facts for variant in variants if variant.precision == "int8")
+    curve = [Point(**point) for point in facts["trade_off"]]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         (folder / "int8.csv").write_text(trade_off_csv(curve))
     except OSError as error:
         raise SinkError(f"{folder} cannot be written: {error.strerror or error}.") from error
     draw_trade_off(folder / "int8.png", curve, TOLERANCES["int8"])
+    if sys.stderr is not None:
+        sys.stderr.write(f"\n{trade_off_table(curve)}\n")
     say(f"the trade-off of INT8 is in {folder / 'int8.png'} and int8.csv.")

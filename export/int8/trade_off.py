@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -53,6 +54,15 @@ def trade_off_csv(curve: Sequence[Point]) -> str:
     return text.getvalue()
 
 
+def require_matplotlib() -> None:
+    """Raise a FramescoreError where matplotlib isn't installed, without importing it."""
+    if find_spec("matplotlib") is None:
+        raise FramescoreError(
+            "The picture of the trade-off needs matplotlib.",
+            hint="Install it: pip install 'framescore[report]'",
+        )
+
+
 def draw_trade_off(path: Path, curve: Sequence[Point], tolerance: Tolerance) -> None:
     """Draw drift over the share of multiply-adds in INT8, with the limits, as PNG.
 
@@ -65,13 +75,9 @@ def draw_trade_off(path: Path, curve: Sequence[Point], tolerance: Tolerance) -> 
         FramescoreError: matplotlib isn't installed.
         SinkError: The file cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise FramescoreError(
-            "The picture of the trade-off needs matplotlib.",
-            hint="Install it: pip install 'framescore[report]'",
-        ) from error
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7.0, 4.2), layout="constrained")
     _draw(figure.add_subplot(), curve, tolerance)
     try:

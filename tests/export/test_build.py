@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,9 +147,15 @@ def test_drift_outside_the_tolerance_is_refused_unless_accepted(
     path = tmp_path / "small.framescore"
     nothing = {**TOLERANCES, "fp16": Tolerance(max_abs=1e-9)}
     recipe = Recipe(precisions=("fp16",), tolerances=nothing)
+    judgements: list[Sequence[variants.Variant]] = []
     with pytest.raises(BundleError, match=r"fp16: max \|Δ\| is .* points; allowed is 1e-09") as e:
-        build_bundle(original(), frames(), path, DESCRIPTION, recipe=recipe, frames=frame_set)
+        build_bundle(
+            original(), frames(), path, DESCRIPTION, recipe=recipe, frames=frame_set,
+            on_judged=judgements.append,
+        )  # fmt: skip
     assert "--accept-drift" in e.value.hint
+    [[refused]] = judgements  # told although no bundle is written
+    assert refused.refusals
     assert not path.exists()
     accepted = replace(recipe, accept_drift=True)
     bundle = build_bundle(

@@ -211,8 +211,9 @@ def test_the_output_is_chosen_by_shape_name_or_index() -> None:
     model = network()
     model.graph.node.append(helper.make_node("Neg", ["quality"], ["error"]))
     model.graph.output.append(helper.make_tensor_value_info("error", TensorProto.FLOAT, None))
-    with pytest.raises(UsageError, match="Several outputs could be the score: quality, error"):
+    with pytest.raises(UsageError, match="Several outputs could be the score: quality, e") as many:
         fold(model, "image", ONE, PLAIN)
+    assert many.value.hint == "Choose one, for example --score quality"
     for name in ("error", "2"):
         found = score_of(model, ONE, ImageConvention(low=-1, high=0, output=name))
         assert found == pytest.approx(100 - 100 * expected(ONE), abs=1e-4)

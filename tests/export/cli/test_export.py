@@ -49,8 +49,18 @@ def build():
     return tiny
 
 
+class Logarithm(Tiny):
+    def forward(self, x):
+        return self.head(torch.log(self.conv(x).mean((2, 3))))
+
+
 def branching():
     return Branching()
+
+
+def logarithm():
+    torch.manual_seed(0)
+    return Logarithm()
 """
 
 
@@ -138,10 +148,21 @@ def test_precisions_are_judged_timed_and_reported(
     assert "of the work in INT8" in err
     assert "int8 on openvino is" in " ".join(err.split())
     assert "as fast as fp32 here" in " ".join(err.split())
+    assert "INT8 share" in err
     header, *points = (here / "report" / "int8.csv").read_text().splitlines()
     assert "share" in header
     assert points
     assert (here / "report" / "int8.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_report_that_cannot_be_written_stops_before_the_work(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "taken").write_text("a file")
+    words = "export --torch users_model:build --view resize:64x64 --precision int8 --report taken"
+    assert main(words.split()) == 1
+    assert "taken cannot be made: File exists" in capsys.readouterr().err
+    assert list(here.glob("*.framescore")) == []
 
 
 def test_profiles_and_free_batches(here: Path) -> None:
@@ -183,6 +204,7 @@ def test_an_onnx_file_brings_its_size(here: Path, capsys: pytest.CaptureFixture[
         ("--torch users_model:build --view crops:2x2@8 --dynamic-batch", "counts the 4 crops"),
         ("--torch iqa.models.glint_edge:build --view resize:8x8", "--view cannot be used"),
         ("--torch users_model:build --view resize:8x8 --frames .", "--frames are what other"),
+        ("--torch users_model:build --view resize:8x8 --report r", "no INT8 is asked for"),
         ("--onnx gone.onnx", "gone.onnx cannot be read as ONNX: No such file"),
         ("--onnx gone.onnx --weights w.pt", "An ONNX file holds its weights"),
     ],
@@ -208,6 +230,17 @@ def test_scores_that_cannot_be_meant_are_doubted(
     assert "golden frames score 0 or 100" in capsys.readouterr().err
     assert main([*words.split(), "-1000:1000"]) == 0
     assert "all golden frames, clean and ruined ones, score 50" in capsys.readouterr().err
+
+
+def test_a_network_that_gives_nan_is_refused_with_the_layer(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "--torch", "users_model:logarithm", "--view", "resize:32x32"]) == 1
+    err = capsys.readouterr().err
+    assert (
+        "logarithm gives NaN or infinity on golden frames, first NaN at Log (Log), frame 0" in err
+    )
+    assert list(here.glob("*.framescore")) == []
 
 
 def test_help_is_quick_and_loads_no_framework() -> None:
