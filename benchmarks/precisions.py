@@ -1,6 +1,6 @@
 """Measures what each precision of bundles costs and gains here: drift, latency, size, engine build.
 
-python benchmarks/precisions.py model.framescore [...] --out benchmarks/results/precisions/X.json
+python benchmarks/precisions.py glint-edge [...] --out benchmarks/results/precisions/X.json
 python benchmarks/precisions.py --update        tables of all results into benchmarks/README.md
 """
 
@@ -19,6 +19,7 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # behind an installed framescore
 
 from benchmarks.machine import Disturbance, describe_machine
+from benchmarks.precision_bundles import COMMANDS, make_bundle
 from export.engine import build as build_engine
 from export.frame_set import FrameSet, collect_frames
 from export.verify import verify_bundle
@@ -31,6 +32,7 @@ from sdk.errors import FramescoreError
 SCHEMA_VERSION = 1
 SEED = 1  # not the one that calibration frames are drawn with
 THREADS = (1, 2)
+MADE = Path("build/precisions")
 RESULTS = Path(__file__).resolve().parent / "results" / "precisions"
 README = Path(__file__).resolve().parent / "README.md"
 MARK = re.compile(r"(<!-- precisions -->\n).*?(<!-- /precisions -->)", re.DOTALL)
@@ -45,24 +47,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if not options.bundles or options.out is None:
         parser.error("Give bundles to measure and --out FILE, or --update.")
-    results = measure(options.bundles, options.frames, options.count, options.rounds)
+    results = measure(options.bundles, options.made, options.frames, options.count, options.rounds)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     print("\n".join(table(results)))
     return 0
 
 
-def measure(paths: Sequence[Path], folder: Path | None, count: int, rounds: int) -> dict[str, Any]:
+def measure(
+    names: Sequence[str], made: Path, folder: Path | None, count: int, rounds: int
+) -> dict[str, Any]:
     """Measure bundles one after the other.
 
     Args:
-        paths: Of the bundles.
+        names: Of `benchmarks.precision_bundles`, which are exported first, or files.
+        made: Where exported bundles are kept.
         folder: Pictures to make frames of; None takes the built-in photographs.
         count: How many frames.
         rounds: Of the timing.
     """
+    made.mkdir(parents=True, exist_ok=True)
+    files = [make_bundle(name, made) if name in COMMANDS else (Path(name), {}) for name in names]
     disturbance = Disturbance()
-    bundles = [_measure_bundle(Bundle.load(path), folder, count, rounds) for path in paths]
+    bundles = [
+        {**_measure_bundle(Bundle.load(path), folder, count, rounds), "export": export}
+        for path, export in files
+    ]
     return {
         "schema": SCHEMA_VERSION,
         "kind": "precisions",
@@ -155,12 +165,17 @@ def _bundle_table(bundle: dict[str, Any]) -> Iterator[str]:
     for result in verified["results"]:
         yield _row(result, bundle)
     yield ""
+    share = bundle["int8"].get("int8_share_of_multiply_adds")
+    if share is not None:
+        yield f"- INT8: {share:.0%} of the multiply-adds, {bundle['int8']['calibrator']} ranges"
     for engine in bundle["engines"]:
         if "seconds" in engine:
             yield (
                 f"- TensorRT-RTX plan {engine['precision']}: {engine['seconds']:.1f} s to build, "
                 f"{engine['plan_bytes'] / 1e6:.1f} MB"
             )
+    if bundle["export"].get("seconds"):
+        yield f"- the export took {bundle['export']['seconds'] / 60:.0f} min"
     yield ""
 
 
@@ -182,7 +197,9 @@ def _row(result: dict[str, Any], bundle: dict[str, Any]) -> str:
 def _time(result: dict[str, Any], measured: dict[str, Any]) -> str:
     for one in measured["results"]:
         if all(one[key] == result[key] for key in ("precision", "backend", "profile")):
-            return f"{one['median_ms']:.1f}"
+            gain = one["speedup"]
+            times = "" if gain is None or one["precision"] == "fp32" else f" ({gain:.2f}×)"
+            return f"{one['median_ms']:.1f}{times}"
     return ""
 
 
@@ -200,7 +217,9 @@ def _update() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("bundles", nargs="*", type=Path, metavar="BUNDLE")
+    named = ", ".join(COMMANDS)
+    parser.add_argument("bundles", nargs="*", metavar="BUNDLE", help=f"{named}, or files")
+    parser.add_argument("--made", type=Path, default=MADE, help="where exported bundles are kept")
     parser.add_argument("--frames", type=Path, help="folder of pictures; built-in ones without")
     parser.add_argument("--count", type=int, default=128, help="frames to compare on")
     parser.add_argument("--rounds", type=int, default=100, help="of the timing")

@@ -1,7 +1,6 @@
 """GlintIQA with random weights, for figures of drift and latency until trained ones can be had.
 
-    framescore export --torch benchmarks.random_glintiqa:build --view crops:1x1@224 --mean 0.5 \
-        --std 0.5 --output-range 0:100 --id glintiqa-random --precision fp16,int8
+    python benchmarks/precisions.py glintiqa-random --out FILE
 
 A random network answers almost the same to every picture, and then no precision would drift. So its
 batch norms measure these pictures, and its head is fitted to spread their scores from 20 to 80.
