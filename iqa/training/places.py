@@ -19,9 +19,7 @@ from iqa.datasets.registry import CSV, read_set
 from iqa.datasets.splits import random_part
 from iqa.saqt.pictures import find_pictures
 from iqa.saqt.samples import TransferredSet
-from iqa.saqt.scores import TOP, read_scores
-from iqa.saqt.tables import read_matches
-from iqa.saqt.transfer import transfer
+from iqa.saqt.scores import TOP
 from iqa.training import recipe as tables
 from iqa.training.sources import (
     CachedSource,
@@ -172,20 +170,14 @@ def split_rated(rated: RatedSet, data: tables.Rated) -> tuple[list[Entry], list[
 
 
 def _transfer(data: tables.Transfer, places: Places, takes: Takes, seed: int) -> Sources:
-    matches = read_matches(_needed(places.matches, "--matches", "transfer"))
-    labels = transfer(matches, read_scores(_needed(places.scores, "--scores", "transfer")))
+    files = (
+        _needed(places.matches, "--matches", "transfer"),
+        _needed(places.scores, "--scores", "transfer"),
+    )
     if len(places.photos) != 1:
         raise UsageError(f"Data of kind transfer need one --photos; {len(places.photos)} given.")
-    found = {picture.name: picture for picture in find_pictures(places.photos[0])}
-    lost = [name for name in matches.sources if name not in found]
-    if lost:
-        raise SourceError(
-            f"--photos {places.photos[0]} lacks {len(lost)} of {len(matches.sources)} pictures of "
-            f"--matches, such as {lost[0]!r}.",
-            hint="Give the folder that python -m iqa.saqt match had as --sources.",
-        )
-    samples = TransferredSet([found[name] for name in matches.sources], labels, seed)
-    each, count = labels[0].size, len(matches.sources)
+    samples = TransferredSet.from_tables(places.photos[0], *files, seed)
+    each, count = samples.labels[0].size, len(samples.pictures)
     order = np.random.default_rng([seed, 7]).permutation(count)
     held = max(math.ceil(data.val_share * count), 1)
     if held >= count:
