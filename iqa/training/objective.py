@@ -54,8 +54,12 @@ LOSSES: Mapping[str, Loss] = {
     "smooth_l1": Loss(lambda o, b: F.smooth_l1_loss(o.quality, b.target)),
     "regression": Loss(lambda o, b: losses.regression(o.quality, b.target, b.weight)),
     "ranking": Loss(lambda o, b: losses.ranking(o.quality, b.target, b.weight, b.group)),
+    "fidelity": Loss(lambda o, b: losses.fidelity(o.quality, b.target, b.weight, b.group)),
     "correlation": Loss(lambda o, b: losses.correlation(o.quality, b.target, b.weight)),
     "cause": Loss(lambda o, b: losses.cause(o.causes, b.causes), "causes", causes=True),
+    "cause_fidelity": Loss(
+        lambda o, b: losses.cause_fidelity(o.causes, b.causes), "causes", causes=True
+    ),
     "spread": Loss(
         lambda o, b: losses.spread(o.quality, o.log_variance, b.target, b.weight), "log_variance"
     ),

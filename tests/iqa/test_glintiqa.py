@@ -73,13 +73,6 @@ def test_joined_channels_are_global_then_running(model: GlintIQA) -> None:
 
 
 @torch.inference_mode()
-def test_score_does_not_depend_on_the_batch(model: GlintIQA) -> None:
-    together = model(crops(3))
-    alone = torch.cat([model(crop[None]) for crop in crops(3)])
-    torch.testing.assert_close(together, alone, rtol=0, atol=1e-4)
-
-
-@torch.inference_mode()
 def test_what_is_built_as_published_does_not_touch_the_score() -> None:
     published = build(as_published=True)
     before = published(crops())
