@@ -63,7 +63,12 @@ def strip_prefixes(state: Mapping[str, Any], wanted: Collection[str]) -> dict[st
 
 
 def account_for(
-    state: Mapping[str, Any], wanted: Mapping[str, Any], file: str, *, tied: Sequence[set[str]] = ()
+    state: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    file: str,
+    *,
+    tied: Sequence[set[str]] = (),
+    later: Mapping[str, str] = {},
 ) -> None:
     """Make sure that weights and network are made for each other.
 
@@ -72,6 +77,7 @@ def account_for(
         wanted: The network's tensors by name.
         file: How messages call the file.
         tied: Groups of names that share one tensor, of which files may hold just one.
+        later: How tensors come about that a training does not give, by the start of their names.
 
     Raises:
         UsageError: Names are missing or unexpected, or shapes differ; the first few are named.
@@ -92,11 +98,14 @@ def account_for(
         )
         if names
     ]  # fmt: skip
+    ways = [way for start, way in later.items() if missing and missing[0].startswith(start)]
     if reasons:
         raise UsageError(
             f"Weights {file} do not fit the model. Of its {len(wanted)} tensors and the file's "
             f"{len(state)}: {'; '.join(reasons)}.",
-            hint="Are they of another variant of the model? The function that builds it must give "
+            hint=ways[0]
+            if ways
+            else "Are they of another variant of the model? The function that builds it must give "
             "the one they were trained with.",
         )
 

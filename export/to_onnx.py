@@ -186,7 +186,8 @@ def load_weights(network: nn.Module, file: Path) -> None:
     """
     wanted = network.state_dict()
     state = strip_prefixes(state_dictionary(_read_weights(file), str(file)), wanted)
-    account_for(state, wanted, str(file), tied=_tied(wanted))
+    later: Mapping[str, str] = getattr(network, "fitted_later", {})
+    account_for(state, wanted, str(file), tied=_tied(wanted), later=later)
     network.load_state_dict(
         {name: tensor.float() if tensor.is_floating_point() else tensor
          for name, tensor in state.items()}, strict=False

@@ -7,18 +7,22 @@ integration.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from iqa.models.integration import ChannelAttention, Integration
 from iqa.models.mobilenet import load_features, stages
+from iqa.models.uncertainty_head import UncertaintyHead, total
 
 VIEWS = {"fragments": "fragments:7x32", "resize": "resize:224x224"}
-OUTPUTS = ("score", "mos", "sigma", "distortions")
+OUTPUTS = ("score", "mos", "sigma", "distortions", "uncertainty", "features")
 DISTORTION_LABELS = (
     "none", "blur", "noise", "compression", "colour", "exposure",
     "contrast", "banding", "smoothing", "sharpening", "pixelation", "corruption",
 )  # fmt: skip
+UNCERTAINTY_LABELS = ("task", "blur", "noise", "compression", "colour", "exposure")
 
 WIDTH = 192
 TAP_WIDTH = 96  # of each local tap; GlintIQA gives every tap the full width
@@ -32,7 +36,6 @@ TAPS = {
     6: (32, 2),
     13: (96, 1),
 }  # block: (channels, kernel = stride onto the 14x14 grid)
-SIGMA_FLOOR = 0.5  # score points
 
 
 class Block(nn.Module):
@@ -104,9 +107,16 @@ class GlintEdge(nn.Module):
     Returns:
         score: ``[B]``, 0-100, higher is better.
         mos: ``[B]``, 1-5, the same opinion on the five-point scale.
-        sigma: ``[B]``, standard deviation of the score in score points (aleatoric, not calibrated).
+        sigma: ``[B]``, standard deviation of the score in score points.
         distortions: ``[B, 12]`` posterior over :data:`DISTORTION_LABELS`.
+        uncertainty: ``[B, 6]``, sigma by :data:`UNCERTAINTY_LABELS`: the root of the sum of their
+            squares is sigma. Fitted after training; see :mod:`iqa.uncertainty`.
+        features: ``[B, 192]``, what all of these are read from.
     """
+
+    fitted_later: ClassVar = {
+        "uncertainty.": "Fit the uncertainty to them first: python -m iqa uncertainty WEIGHTS …"
+    }
 
     def __init__(self, blocks: int = 2, mlp_ratio: int = 2) -> None:
         super().__init__()
@@ -115,26 +125,36 @@ class GlintEdge(nn.Module):
         self.context = GlobalBranch(blocks, mlp_ratio)
         self.integrate = nn.ModuleList(Integration(WIDTH, POSITIONS) for _ in range(blocks))
         self.hidden = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.GELU(), nn.Dropout(0.1))
-        self.quality = nn.Linear(WIDTH, 2)  # logit of the score, log-variance of the score / 25
+        # Logit of the score, and a log-variance of the score / 25 that shapes training alone.
+        self.quality = nn.Linear(WIDTH, 2)
         self.cause = nn.Linear(WIDTH, len(DISTORTION_LABELS))
+        self.uncertainty = UncertaintyHead(WIDTH, len(UNCERTAINTY_LABELS))
 
-    def forward(self, fragments: Tensor, resize: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        logit, log_variance, causes = self.logits(fragments, resize)
-        quality = torch.sigmoid(logit)
-        sigma = SIGMA_FLOOR + 25 * torch.exp(0.5 * log_variance)
-        return 100 * quality, 1 + 4 * quality, sigma, torch.softmax(causes, dim=-1)
+    def forward(self, fragments: Tensor, resize: Tensor) -> tuple[Tensor, ...]:
+        hidden = self.embedding(fragments, resize)
+        quality = torch.sigmoid(self.quality(hidden)[:, 0])
+        distortions = torch.softmax(self.cause(hidden), dim=-1)
+        uncertainty = self.uncertainty(hidden)
+        sigma = total(uncertainty)
+        return 100 * quality, 1 + 4 * quality, sigma, distortions, uncertainty, hidden
 
-    def logits(self, fragments: Tensor, resize: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Quality logit ``[B]``, log-variance ``[B]`` and cause logits ``[B, 12]``."""
+    def embedding(self, fragments: Tensor, resize: Tensor) -> Tensor:
+        """What every output is read from, ``[B, 192]``."""
         # One pass of the trunk over both views: a tenth faster on two cores than two passes.
         stride4, stride8 = self.shallow(torch.cat([fragments.float(), resize.float()]))
         frames = fragments.shape[0]  # slices, not chunk(2), so that a free batch can be exported
-        return self.deep_logits(stride4[:frames], stride8[:frames], stride8[frames:])
+        return self.hidden(self.features(stride4[:frames], stride8[:frames], stride8[frames:]))
 
     def deep_logits(
         self, local4: Tensor, local8: Tensor, context8: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """:meth:`logits` from the trunk's outputs, which training with a frozen trunk caches."""
+        """Quality logit ``[B]``, log-variance ``[B]`` and cause logits ``[B, 12]``.
+
+        Args:
+            local4: The trunk's outputs, which training with a frozen trunk caches.
+            local8: Likewise.
+            context8: Likewise.
+        """
         pooled = self.hidden(self.features(local4, local8, context8))
         logit, log_variance = self.quality(pooled).unbind(-1)
         return logit, log_variance.clamp(-8, 4), self.cause(pooled)

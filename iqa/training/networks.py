@@ -15,6 +15,7 @@ from iqa.models import glint_edge, glintiqa, qfm_iqm
 from iqa.models.checkpoints import load_resnet, load_vit, read_checkpoint
 from iqa.models.glint_edge import GlintEdge, run
 from iqa.models.glintiqa import GlintIQA
+from iqa.models.uncertainty_head import state_without_head
 from iqa.models.vit import VisionTransformer
 from iqa.qfm.adapters import GlintEdgeTokens, GlintIQATokens
 from iqa.qfm.key import FrozenKey
@@ -157,7 +158,8 @@ def _frozen(module: Any) -> Any:
 
 
 def _load_whole(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    own = model.state_dict()
+    own, every = state_without_head(model), model.state_dict()
+    state = {name: value for name, value in state.items() if name in own or name not in every}
     odd = sorted(set(own) ^ set(state)) or [n for n in own if own[n].shape != state[n].shape]
     if odd:
         raise UsageError(

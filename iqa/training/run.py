@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from iqa.models.uncertainty_head import state_without_head
 from iqa.training.loader import Order, training_batches, validation_batches
 from iqa.training.log import Log
 from iqa.training.networks import build_network, freeze, start_from
@@ -262,7 +263,7 @@ class Run:
         half = self.recipe.weights == "fp16"
         state = {
             name: value.half() if half and value.is_floating_point() else value
-            for name, value in model.state_dict().items()
+            for name, value in state_without_head(model).items()
         }
         about = {
             "model": self.recipe.model.name,

@@ -28,8 +28,10 @@ def test_glint_edge_declares_its_views_outputs_and_labels() -> None:
     module, _ = find_builder(builder_of("glint-edge"))
     declared = declared_by(module)
     assert list(declared.views) == ["fragments", "resize"]
-    assert declared.outputs == ("score", "mos", "sigma", "distortions")
+    outputs = ("score", "mos", "sigma", "distortions", "uncertainty", "features")
+    assert declared.outputs == outputs
     assert "blur" in declared.distortion_labels
+    assert declared.uncertainty_labels[0] == "task"
 
 
 def test_a_module_that_declares_nothing_is_an_ordinary_network() -> None:

@@ -1,0 +1,71 @@
+"""Weights of a finished ``glint-edge``, read with or without a head, and written with one."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load, save
+from torch import Tensor
+
+from iqa.models.glint_edge import GlintEdge
+from iqa.models.uncertainty_head import UncertaintyHead
+from sdk.errors import SinkError, UsageError
+
+HEAD = "uncertainty."
+
+
+def read_weights(path: Path) -> tuple[GlintEdge, str]:
+    """The network in evaluation mode, of the size that the weights have, and their digest.
+
+    The digest leaves out a head that the file may have: it belongs to the network that is frozen.
+
+    Raises:
+        UsageError: The file cannot be read or holds another network.
+    """
+    try:
+        state = {name: value.float() for name, value in load(path.read_bytes()).items()}
+        model = GlintEdge(*_size(state))
+        model.load_state_dict(state)
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        reason = f"it has no tensor {error}" if isinstance(error, KeyError) else error
+        raise UsageError(
+            f"Weights {path} cannot be used: {str(reason).splitlines()[0]}.",
+            hint="Give the .safetensors of a trained glint-edge, as 'framescore train' writes.",
+        ) from error
+    return model.eval(), digest(state)
+
+
+def digest(state: dict[str, Tensor]) -> str:
+    """SHA-256 of the tensors that the score and the feature depend on."""
+    found = hashlib.sha256()
+    for name in sorted(n for n in state if not n.startswith(HEAD)):
+        found.update(name.encode() + state[name].numpy().tobytes())
+    return found.hexdigest()
+
+
+def write_weights(source: Path, head: UncertaintyHead, out: Path) -> None:
+    """The file's tensors and notes as they are, bit for bit, with the head beside them in fp16.
+
+    Raises:
+        SinkError: ``out`` cannot be written.
+    """
+    state = {n: v for n, v in load(source.read_bytes()).items() if not n.startswith(HEAD)}
+    own = {HEAD + name: v.detach().to(torch.float16) for name, v in head.named_parameters()}
+    with safe_open(source, "pt") as file:
+        notes = file.metadata()
+    part = out.with_name(out.name + ".part")
+    try:
+        part.write_bytes(save(state | own, notes))
+        part.replace(out)
+    except OSError as error:
+        raise SinkError(f"Weights {out} cannot be written: {error.strerror}.") from error
+
+
+def _size(state: dict[str, Tensor]) -> tuple[int, int]:
+    """Blocks and ratio of the hidden layer of the transformer."""
+    blocks = len({name.split(".")[2] for name in state if name.startswith("context.blocks.")})
+    hidden, width = state["context.blocks.0.mlp.0.weight"].shape
+    return blocks, hidden // width
