@@ -33,7 +33,7 @@ from iqa.data.photos import read_folder
 from iqa.models.glint_edge import GlintEdge
 from iqa.qfm.comparison import ARMS, BATCH, MEMORY, PROBE, SCHEDULES, Arm, Cube, judge, run_arm
 from iqa.qfm.token_store import LONG_SIDE, Plan, Setting, TokenStore, open_store, random_settings
-from iqa.saqt.backbones import BackboneName, load_backbone
+from iqa.saqt.backbones import MOBILENET, load_backbone
 
 SCHEMA_VERSION = 1
 SEED = 20261127  # of the frames; runs have seeds of their own
@@ -110,7 +110,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
 
 def _stores(options: argparse.Namespace, model: GlintEdge) -> dict[str, TokenStore]:
     """Tokens of the training photographs under some settings, of the others under all judged."""
-    key, named = load_backbone(BackboneName.mobilenet_v2, options.start)
+    key, named = load_backbone(MOBILENET, options.start)
     photos = [photo for folder in options.photos for photo in read_folder(folder)]
     stores = {}
     for split in ("train", "val"):

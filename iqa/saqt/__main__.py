@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress as Bar
 
-from iqa.saqt.backbones import BackboneName, load_backbone
+from iqa.saqt.backbones import MOBILENET, PUBLISHED, RESNETS, load_backbone
 from iqa.saqt.features import features_of
 from iqa.saqt.held_out import held_out
 from iqa.saqt.pictures import choose, find_pictures
@@ -35,6 +35,11 @@ class Form(str, Enum):
     parquet = "parquet"
 
 
+Backbone = Annotated[
+    str, typer.Option(help=f"{', '.join(RESNETS)}, {MOBILENET}, or module:function of your own")
+]
+Weights = Annotated[Path | None, typer.Option(help="Weights of the backbone, yours")]
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
 
@@ -44,9 +49,9 @@ def match(
     sources: Annotated[Path, typer.Option(help="Pictures to label: KADIS-700k or any folder")],
     references: Annotated[Path, typer.Option(help="Rated references: KADID-10k or any folder")],
     scores: Annotated[Path, typer.Option(help="KADID's dmos.csv, or reference,type,level,score")],
-    weights: Annotated[Path, typer.Option(help="Weights of the backbone, yours")],
     out: Annotated[Path, typer.Option(help="Folder of features and tables")],
-    backbone: BackboneName = BackboneName.resnet101,
+    backbone: Backbone = PUBLISHED,
+    weights: Weights = None,
     only: Annotated[
         Path | None,
         typer.Option(help="CSV or Parquet list of sources to take, a published one for example"),
@@ -92,9 +97,9 @@ def match(
 def check(
     references: Annotated[Path, typer.Option(help="Rated references: KADID-10k, or Kodak for TID")],
     scores: Annotated[Path, typer.Option(help="KADID's dmos.csv, or reference,type,level,score")],
-    weights: Annotated[Path, typer.Option(help="Weights of the backbone, yours")],
     out: Annotated[Path, typer.Option(help="Folder of features")],
-    backbone: BackboneName = BackboneName.resnet101,
+    backbone: Backbone = PUBLISHED,
+    weights: Weights = None,
 ) -> int:
     """Predict each reference's scores from the others: does matching beat the plain mean?"""
     pictures = find_pictures(references)

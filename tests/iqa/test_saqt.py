@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from iqa.distortions.kadid import stretch, to_bytes
+from iqa.saqt.backbones import load_backbone
 from iqa.saqt.features import CHUNK, features_of, unit
 from iqa.saqt.held_out import held_out
 from iqa.saqt.pictures import Picture, choose, find_pictures
@@ -396,6 +397,53 @@ def test_the_command_runs_on_the_shared_data(tmp_path: Path, shared_data: Path) 
     assert {name[0] for name in matches.references} == {"I"}
     assert (np.diff(matches.similarity, axis=1) <= 0).all()
     assert parquet.read_table(tmp_path / "out/labels.parquet").num_rows == len(names) * 24 * 5
+
+
+OWN_BACKBONES = """
+import numpy as np
+import torch
+
+def colours():
+    return lambda rgb: rgb.reshape(-1, 3).mean(0).astype(np.float32)
+
+def network(weights):
+    return torch.nn.Conv2d(3, 4, 8, 8)
+
+def number():
+    return 7
+"""
+
+
+def test_any_backbone_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_backbones.py").write_text(OWN_BACKBONES)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    rgb = np.full((32, 24, 3), (255, 0, 51), np.uint8)
+    backbone, identity = load_backbone("my_backbones:colours", None)
+    assert backbone(rgb).tolist() == [255, 0, 51]
+    weights = tmp_path / "w.pt"
+    weights.write_bytes(b"anything")
+    network, other = load_backbone("my_backbones:network", weights)
+    assert network(rgb).shape == (4,)
+    weights.write_bytes(b"others")
+    assert len({identity, other, load_backbone("my_backbones:network", weights)[1]}) == 3
+    for name, given, message in (
+        ("vgg", None, "'vgg' is not known"),
+        ("resnet50", None, "needs --weights"),
+        ("resnet50", tmp_path / "absent.pt", "does not exist"),
+        ("my_backbones:absent", None, "cannot be loaded"),
+        ("no_such_module:build", None, "cannot be loaded"),
+        ("my_backbones:number", None, "gave int"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            load_backbone(name, given)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"features.0.0.weight": torch.ones(1)}, tmp_path / "other.pt")
+    with pytest.raises(UsageError, match="not of a MobileNetV2 with folded batch norm"):
+        load_backbone("mobilenet_v2", tmp_path / "other.pt")
 
 
 def test_the_check_runs_on_kodak_and_tid(tmp_path: Path, shared_data: Path) -> None:
