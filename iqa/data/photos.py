@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 
 from iqa.distortions.kadid import Picture, from_bytes
+from sdk.errors import SourceError
 
 # Licences that name their terms for the picture itself. Left out: rows whose licence is only the
 # repository's and lists that do not say which of several licences holds.
@@ -28,7 +29,7 @@ class Photo:
         """Decode to float32 RGB ``[H, W, 3]``, 0..1."""
         bgr = cv2.imread(str(self.path), cv2.IMREAD_COLOR)
         if bgr is None:
-            raise FileNotFoundError(f"{self.path} is missing or not a readable image.")
+            raise SourceError(f"{self.path} is missing or not a readable image.")
         return from_bytes(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
 
 

@@ -17,6 +17,7 @@ from iqa.datasets.columns import Columns
 from iqa.datasets.entry import Entry, RatedSet
 from iqa.datasets.registry import CSV, read_set
 from iqa.datasets.splits import random_part
+from iqa.distortions.kadid import TYPES
 from iqa.saqt.pictures import find_pictures
 from iqa.saqt.samples import TransferredSet
 from iqa.saqt.scores import TOP
@@ -91,7 +92,7 @@ def _cached(places: Places) -> Sources:
 
 
 def _synthesis(data: tables.Synthesis, places: Places, takes: Takes, seed: int) -> Sources:
-    means = read_type_level(_needed(places.means, "--means", "synthesis"))
+    means = read_means(_needed(places.means, "--means", "synthesis"))
     if not places.photos:
         raise UsageError("The recipe's data are of kind synthesis, which needs --photos.")
     photos = [p for folder in places.photos for p in photos_of(folder)]
@@ -110,12 +111,38 @@ def _synthesis(data: tables.Synthesis, places: Places, takes: Takes, seed: int) 
     )  # fmt: skip
 
 
+def read_means(path: Path) -> dict[tuple[int, int], float]:
+    """Human means of all of KADID's settings.
+
+    Raises:
+        SourceError: The file has other columns, other things than numbers, or not every setting.
+    """
+    try:
+        means = read_type_level(path)
+    except (KeyError, ValueError) as error:
+        raise SourceError(
+            f"--means {path} cannot be read: {error}.", hint="Its columns are type, level, mean."
+        ) from error
+    lost = [(t, n) for t in TYPES for n in range(1, 6) if (t, n) not in means]
+    if lost:
+        raise SourceError(
+            f"--means {path} lacks {len(lost)} of KADID's settings, such as type {lost[0][0]}, "
+            f"level {lost[0][1]}."
+        )
+    return means
+
+
 def photos_of(folder: Path) -> list[Photo]:
     """Photographs of a folder with an ``index.csv``, or of any: there a tenth, by name, is val."""
     if not folder.is_dir():
         raise SourceError(f"--photos {folder} is not a folder.")
     if (folder / "index.csv").is_file():
-        return read_folder(folder)
+        try:
+            return read_folder(folder)
+        except KeyError as error:
+            raise SourceError(
+                f"{folder / 'index.csv'} has no column {error}; it must have file, split, licence."
+            ) from error
     return [
         Photo(p.path, "val" if zlib.crc32(p.name.encode()) % VAL_FOLDS == 0 else "train", "")
         for p in find_pictures(folder)

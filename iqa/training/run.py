@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from iqa.models.uncertainty_head import state_without_head
+from iqa.training.checks import check_cached, clock_of, identity_of
 from iqa.training.loader import Order, training_batches, validation_batches
 from iqa.training.log import Log
 from iqa.training.networks import build_network, freeze, start_from
@@ -24,9 +24,7 @@ from iqa.training.objective import check_losses
 from iqa.training.parallel import World
 from iqa.training.places import Places, open_sources
 from iqa.training.progress import Progress
-from iqa.training.recipe import Cached, Recipe
-from iqa.training.schedule import Clock
-from iqa.training.sources import Sources
+from iqa.training.recipe import Recipe
 from iqa.training.takes import Takes
 from iqa.training.trainer import Trainer, write_safely
 from iqa.training.validation import Verdict, validate
@@ -84,19 +82,19 @@ class Run:
     ) -> None:
         self.recipe, self.work, self.workers = recipe, places.work, workers
         self.world, self.tensorboard = world or World(), tensorboard
+        check_cached(recipe)
         model, network = build_network(recipe.model, recipe.seed)
         start_from(model, recipe.model, starts)
         freeze(model, recipe.model.freeze)
         self.takes = Takes(network.views)
         self.sources = open_sources(recipe.data, places, self.takes, recipe.seed)
         check_losses(recipe.losses, network.outputs, self.sources.train.causes)
-        _check_cached(recipe)
-        self.clock = _clock(recipe, self.sources, self.world)
+        self.clock = clock_of(recipe, self.sources, self.world)
         self.trainer = Trainer(
             model, network, recipe, self.clock, self.world, device or torch.device("cpu")
         )
         self.best = Best()
-        self.identity = _identity(recipe, self.sources, starts)
+        self.identity = identity_of(recipe, self.sources, starts)
 
     def resume(self, path: Path) -> None:
         """Continue from a checkpoint of this run.
@@ -290,46 +288,3 @@ def _save_tensors(state: Mapping[str, Tensor], path: Path, about: dict[str, str]
     # save_file would hide it from the user's group
     part.write_bytes(save({name: value.contiguous() for name, value in state.items()}, about))
     part.replace(path)
-
-
-def _clock(recipe: Recipe, sources: Sources, world: World) -> Clock:
-    """The run's length in steps.
-
-    Raises:
-        UsageError: A batch is more than an epoch, or does not divide among the processes.
-    """
-    units = len(sources.train)
-    if recipe.batch > units:
-        raise UsageError(f"batch = {recipe.batch}; the data hold {units} units to train on.")
-    if recipe.batch % world.size:
-        raise UsageError(
-            f"batch = {recipe.batch} does not divide among {world.size} processes.",
-            hint=f"Use a multiple of {world.size}.",
-        )
-    per_epoch = units // recipe.batch
-    if recipe.epochs is not None:
-        return Clock(recipe.epochs * per_epoch, per_epoch)
-    assert recipe.steps is not None  # one of the two; Recipe.read sees to it
-    return Clock(recipe.steps, 1)
-
-
-def _check_cached(recipe: Recipe) -> None:
-    if isinstance(recipe.data, Cached) and (
-        recipe.model.name != "glint-edge" or "trunk" not in recipe.model.freeze
-    ):
-        raise UsageError(
-            "Data of kind cached are outputs of glint-edge's trunk, which must be frozen.",
-            hint='Use name = "glint-edge" and freeze = ["trunk"], or data of kind synthesis.',
-        )
-
-
-def _identity(recipe: Recipe, sources: Sources, starts: Mapping[str, Path]) -> dict[str, Any]:
-    """What must be the same for a checkpoint to be continued, key by key."""
-    settings = msgspec.to_builtins(recipe)
-    for name in ("log_every", "save_every", "patience", "keep", "weights"):
-        del settings[name]
-    found = {f"recipe's {name}": value for name, value in settings.items()}
-    found["number of frames"] = [len(sources.train), len(sources.val)]
-    for part, path in starts.items():
-        found[f"--start {part}"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return json.loads(json.dumps(found))
