@@ -60,32 +60,40 @@ class Order:
             yield [(int(unit), epoch) for unit in chosen]
 
 
-def training_batches(source: Source, order: Order, workers: int) -> Iterator[Batch]:
-    """The steps of ``order``."""
-    return _load(source, order, workers)
+class Batches:
+    """Batches of a source; iterate as often as you like.
+
+    Args:
+        source: Of the units.
+        places: The units of each batch.
+        workers: Processes that make them; they stay until this is forgotten.
+    """
+
+    def __init__(self, source: Source, places: Iterable[list[Place]], workers: int) -> None:
+        self._loader = DataLoader(
+            _Units(source),
+            batch_sampler=places,
+            num_workers=workers,
+            collate_fn=collate,
+            worker_init_fn=_quiet if workers else None,
+            # a fork would share locked threads
+            multiprocessing_context="spawn" if workers else None,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self._loader:
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
 
 
-def validation_batches(source: Source, batch: int, world: World, workers: int) -> Iterator[Batch]:
+def validation_batches(source: Source, batch: int, world: World, workers: int) -> Batches:
     """This process's share of all units, in their order."""
     units = range(world.rank, len(source), world.size)
     places = [[(unit, 0) for unit in units[i : i + batch]] for i in range(0, len(units), batch)]
-    return _load(source, places, workers)
-
-
-def _load(source: Source, places: Iterable[list[Place]], workers: int) -> Iterator[Batch]:
-    loader = DataLoader(
-        _Units(source),
-        batch_sampler=places,
-        num_workers=workers,
-        collate_fn=collate,
-        worker_init_fn=_quiet if workers else None,
-        multiprocessing_context="spawn" if workers else None,  # a fork would share locked threads
-        pin_memory=torch.cuda.is_available(),
-    )
-    for batch in loader:
-        if isinstance(batch, Exception):
-            raise batch
-        yield batch
+    return Batches(source, places, workers)
 
 
 def _quiet(_worker: int) -> None:

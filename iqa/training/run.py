@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from iqa.models.uncertainty_head import state_without_head
 from iqa.training.checks import check_cached, clock_of, identity_of
-from iqa.training.loader import Order, training_batches, validation_batches
+from iqa.training.loader import Batches, Order, validation_batches
 from iqa.training.log import Log
 from iqa.training.networks import build_network, freeze, start_from
 from iqa.training.objective import check_losses
@@ -92,6 +92,9 @@ class Run:
         self.clock = clock_of(recipe, self.sources, self.world)
         self.trainer = Trainer(
             model, network, recipe, self.clock, self.world, device or torch.device("cpu")
+        )
+        self._val_batches = validation_batches(
+            self.sources.val, self._val_batch(), self.world, workers
         )
         self.best = Best()
         self.identity = identity_of(recipe, self.sources, starts)
@@ -180,9 +183,7 @@ class Run:
         }
 
     def _validate(self, progress: Progress) -> dict[str, float]:
-        source = self.sources.val
-        batches = validation_batches(source, self._val_batch(), self.world, self.workers)
-        verdict = validate(self.trainer, batches, self.takes.crops)
+        verdict = validate(self.trainer, self._val_batches, self.takes.crops)
         self._note(verdict)
         progress.say(
             f"step {self.trainer.step}: validation SROCC {verdict.srocc:.4f}, PLCC "
@@ -208,7 +209,7 @@ class Run:
         source, batch = self.sources.train, self.recipe.batch
         own, steps = self.world.share(batch), (self.trainer.step, self.clock.total)
         order = Order(len(source), batch, self.recipe.seed, *steps, own)
-        return training_batches(source, order, self.workers)
+        return iter(Batches(source, order, self.workers))
 
     def _val_batch(self) -> int:
         frames = self.recipe.batch * self.sources.train.frames // self.world.size

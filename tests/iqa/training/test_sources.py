@@ -17,10 +17,10 @@ from iqa.data.synthesis import GROUP, Synthesis
 from iqa.distortions.kadid import TYPES, to_bytes
 from iqa.models.glint_edge import GlintEdge
 from iqa.training.batch import collate
-from iqa.training.loader import Order, _Units, training_batches, validation_batches
+from iqa.training.loader import Batches, Order, _Units, validation_batches
 from iqa.training.parallel import World
 from iqa.training.places import Places, open_sources, photos_of, read_means
-from iqa.training.recipe import Recipe, Transfer
+from iqa.training.recipe import Recipe
 from iqa.training.recipe import Synthesis as SynthesisTable
 from iqa.training.run import Run
 from iqa.training.takes import Takes, padded
@@ -61,9 +61,7 @@ def test_frames_never_come_twice_and_validation_is_always_the_same(places: Place
 def test_worker_processes_make_the_same_frames(places: Places) -> None:
     train, val, *_ = open_sources(TABLE, places, Takes(CROP), seed=5)
     order = Order(len(train), 1, 5, 2, 4, slice(None))  # across the end of an epoch
-    for here, there in zip(
-        training_batches(train, order, 0), training_batches(train, order, 1), strict=True
-    ):
+    for here, there in zip(Batches(train, order, 0), Batches(train, order, 1), strict=True):
         assert torch.equal(here.inputs[0], there.inputs[0])
         assert torch.equal(here.target, there.target)
     shapes = [batch.inputs[0].shape[0] for batch in validation_batches(val, 1, World(), 0)]
@@ -143,32 +141,6 @@ def test_cached_features_need_to_be_there_and_the_trunk_frozen(
     path.write_text(path.read_text().replace('freeze = ["trunk"]', ""))
     with pytest.raises(UsageError, match="must be frozen"):
         Run(Recipe.read(path), places, {})
-
-
-def test_transferred_labels_of_photographs(tmp_path: Path, photo_folder: Path) -> None:
-    names = [str(n) for n in range(4)]  # the val photograph and the unclear licence are left out
-    matches = tmp_path / "matches.csv"
-    rows = [f"{name},1,R{int(name) % 2},0.9" for name in names]
-    matches.write_text("\n".join(["source,rank,reference,similarity", *rows]))
-    scores = tmp_path / "scores.csv"
-    rows = [
-        f"R{r},{kind},{level},{5 - level + 0.1 * r}"
-        for r in range(2) for kind in TYPES for level in range(1, 6)
-    ]  # fmt: skip
-    scores.write_text("\n".join(["reference,distortion_type,level,score", *rows]))
-    places = Places(tmp_path, photos=(photo_folder,), matches=matches, scores=scores)
-    table = Transfer(val_share=0.25, val_pictures=10)
-    train, val, low, high, _ = open_sources(table, places, Takes(CROP), seed=1)
-    assert (len(train), len(val), low, high) == (3 * 125, 10, 0, 9)
-    unit = train.unit(4, 0)  # level 5 of the first type
-    assert unit.inputs[0].shape == (1, 32, 32, 3)
-    assert float(unit.target[0]) < 0.1
-    assert not np.array_equal(unit.inputs[0], train.unit(4, 1).inputs[0])
-    contents = [{int(s.unit(n, 0).group[0]) for n in range(len(s))[::60]} for s in (train, val)]
-    assert not contents[0] & contents[1]
-    matches.write_text(matches.read_text() + "\nabsent,1,R0,0.5")
-    with pytest.raises(SourceError, match="lacks 1 of 5 pictures"):
-        open_sources(table, places, Takes(CROP), seed=1)
 
 
 def test_small_pictures_are_mirrored_at_their_edges() -> None:
