@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
-from typing import Final
 
-from sdk.errors import UsageError
-
-PICTURE_COLUMNS: Final = ("picture", "file", "filename", "name", "image")
-LABEL_COLUMNS: Final = ("mos", "score", "label", "dmos")
+from sdk.opinions import read_opinions
 
 _NAMED = 3  # names that a message lists
 
@@ -20,8 +14,7 @@ def read_labels(path: Path) -> dict[str, float]:
     """Read a CSV file with a column of pictures and one of opinions.
 
     Args:
-        path: The file, with a header: one of `PICTURE_COLUMNS` and one of `LABEL_COLUMNS`, the
-            first of each counts; further columns are ignored.
+        path: The file, as `sdk.opinions.read_opinions` takes it.
 
     Returns:
         Opinion by picture, as the file names it.
@@ -30,22 +23,7 @@ def read_labels(path: Path) -> dict[str, float]:
         UsageError: Unreadable, a column missing, a number that is none, or a picture that comes
             twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise UsageError(f"Labels {path} cannot be read: {reason}.") from error
-    rows = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    header = {(name or "").strip().lower(): name for name in rows.fieldnames or ()}
-    picture = _column(path, header, "pictures", PICTURE_COLUMNS)
-    label = _column(path, header, "opinions", LABEL_COLUMNS)
-    labels: dict[str, float] = {}
-    for row in rows:
-        name = (row[picture] or "").strip()
-        if name in labels:
-            raise UsageError(f"Labels {path}, line {rows.line_num}: {name!r} comes twice.")
-        labels[name] = _number(row[label], f"Labels {path}, line {rows.line_num}")
-    return labels
+    return {one.picture: one.value for one in read_opinions(path).rows}
 
 
 def match_labels(
@@ -92,27 +70,6 @@ def _file(name: str) -> str:
 
 def _stem(name: str) -> str:
     return PurePath(name).stem
-
-
-def _column(path: Path, header: Mapping[str, str], what: str, allowed: Sequence[str]) -> str:
-    for name in allowed:
-        if name in header:
-            return header[name]
-    raise UsageError(
-        f"Labels {path} have no column of {what}; its columns are "
-        f"{', '.join(header) or 'none'}, allowed are {', '.join(allowed)}.",
-        hint="Give a CSV file whose first line names the columns, for example: picture,mos",
-    )
-
-
-def _number(text: str | None, where: str) -> float:
-    try:
-        value = float(text or "")
-    except ValueError:
-        value = math.nan
-    if math.isfinite(value):
-        return value
-    raise UsageError(f"{where}: the opinion is {text!r}; it must be a number.")
 
 
 def _some(names: Sequence[str]) -> str:
