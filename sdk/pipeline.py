@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from sdk.backends.base import Backend
     from sdk.bundle import Bundle
+    from sdk.calibration import Calibration
     from sdk.frames import Frame
 
 
@@ -62,11 +63,28 @@ def prepare(bundle: Bundle, frame: Frame, started: float) -> Prepared:
     )
 
 
-def finish(bundle: Bundle, engine: Backend, frame: Prepared) -> FrameScore:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a network's outputs become a result.
+
+    Attributes:
+        bundle: The model.
+        model_id: Its identity in results.
+        calibration: What maps its scores to a site, if anything.
+        features: Results carry the features.
+    """
+
+    bundle: Bundle
+    model_id: str
+    calibration: Calibration | None = None
+    features: bool = False
+
+
+def finish(reading: Reading, engine: Backend, frame: Prepared) -> FrameScore:
     """Run the network on a prepared frame.
 
     Args:
-        bundle: The model.
+        reading: The model, and how its outputs are read.
         engine: Its network.
         frame: The frame.
 
@@ -77,7 +95,12 @@ def finish(bundle: Bundle, engine: Backend, frame: Prepared) -> FrameScore:
     outputs = engine.infer(frame.inputs)
     inferred = perf_counter()
     label = f"frame {frame.index} of {frame.source or 'the input'}"
-    quality = read_outputs(outputs, bundle.manifest, label)
+    manifest = reading.bundle.manifest
+    quality = read_outputs(outputs, manifest, label)
+    if reading.calibration is not None:
+        quality = reading.calibration.apply(quality, manifest)
+    if not reading.features:
+        quality = quality._replace(features=None)
     latency = Latency(
         queue=(frame.waited_s + inferring - frame.ready_at) * 1e3,
         pre=frame.pre_s * 1e3,
@@ -89,7 +112,7 @@ def finish(bundle: Bundle, engine: Backend, frame: Prepared) -> FrameScore:
         frame_index=frame.index,
         pts_s=frame.pts_s,
         latency=latency,
-        model=bundle.model_id,
+        model=reading.model_id,
         backend=engine.name,
         precision=engine.precision,
         source=frame.source,

@@ -11,16 +11,18 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from sdk.bundle import Bundle
+from sdk.calibration.file import calibration_for
 from sdk.engines import Engines
 from sdk.errors import FrameError
 from sdk.frames import Frame, as_frame
 from sdk.ordered_map import ordered_map
-from sdk.pipeline import finish, prepare
+from sdk.pipeline import Reading, finish, prepare
 from sdk.precision import golden_drift
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from sdk.calibration import Calibration
     from sdk.io import Source
     from sdk.results import FrameScore
 
@@ -45,10 +47,12 @@ class Scorer:
         threads: CPU threads to use, 1 to 1024; None for all that this process may use.
         features: Give each result the network's pooled feature, where the model has that output;
             scores are the same without.
+        calibration: What `framescore calibrate` wrote, or a loaded `Calibration`: scores are
+            mapped to one site's opinions.
 
     Attributes:
         bundle: The verified model.
-        model_id: Its identity in results, `id@digest`.
+        model_id: Its identity in results, `id@digest`, or `id@digest+calibration`.
         backend: Name of the backend in use.
         precision: Arithmetic in use.
         device: Name of the device in use.
@@ -56,7 +60,8 @@ class Scorer:
     Raises:
         BundleError: The model is missing, damaged or tampered with.
         BackendError: The backend is not installed, or cannot run the model in that precision.
-        UsageError: An unknown backend or precision, or threads outside 1 to 1024.
+        UsageError: An unknown backend or precision, threads outside 1 to 1024, or a calibration
+            that cannot be read or belongs to another model.
     """
 
     def __init__(
@@ -67,10 +72,14 @@ class Scorer:
         threads: int | None = None,
         *,
         features: bool = False,
+        calibration: str | os.PathLike[str] | Calibration | None = None,
     ) -> None:
         self.bundle = model if isinstance(model, Bundle) else Bundle.load(model)
-        self._engines = Engines(self.bundle, backend, precision, threads, features=features)
-        self.model_id = self.bundle.model_id
+        site = calibration_for(self.bundle, calibration)
+        self.model_id = self.bundle.model_id + ("" if site is None else f"+{site.id}")
+        self._reading = Reading(self.bundle, self.model_id, site, features)
+        needed = features or (site is not None and bool(site.weights))
+        self._engines = Engines(self.bundle, backend, precision, threads, features=needed)
         self.backend = self._engines.single.name
         self.precision = self._engines.single.precision
         self.device = self._engines.single.device
@@ -212,7 +221,7 @@ class Scorer:
 
     def _score(self, frame: Frame, started: float) -> FrameScore:
         self._engines.check_open()
-        return finish(self.bundle, self._engines.single, prepare(self.bundle, frame, started))
+        return finish(self._reading, self._engines.single, prepare(self.bundle, frame, started))
 
     def _score_source(self, frames: Iterable[Frame]) -> Iterator[FrameScore]:
         """Score what a source gives: long files several frames at a time, the rest one by one."""
@@ -235,7 +244,7 @@ class Scorer:
         engine = self._engines.wide()
         # Views are gathered in the feeding thread: a decoded frame is gone before the next one.
         prepared = (prepare(self.bundle, frame, perf_counter()) for frame in frames)
-        yield from ordered_map(partial(finish, self.bundle, engine), prepared, engine.lanes)
+        yield from ordered_map(partial(finish, self._reading, engine), prepared, engine.lanes)
 
 
 def _frames_of(items: Iterable[object], read: Callable[[object], Frame]) -> Iterator[Frame]:

@@ -86,7 +86,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.fixture(scope="module")
 def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the `frame.png` and the `clip.mp4` that code in the documentation scores."""
+    """A folder with the `frame.png`, `clip.mp4` and rated `site/` that code in the pages uses."""
     folder = tmp_path_factory.mktemp("footage")
     noise = np.random.default_rng(0).integers(0, 256, (180, 320, 3), dtype=np.uint8)
     picture = cv2.GaussianBlur(noise, (0, 0), 2)
@@ -96,7 +96,19 @@ def footage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for shift in range(30):
         writer.write(np.roll(picture, 4 * shift, axis=1))
     writer.release()
+    _write_site(folder / "site", noise)
     return folder
+
+
+def _write_site(folder: Path, noise: Any) -> None:
+    """Pictures ever more blurred, and a labels.csv that likes them less and less."""
+    folder.mkdir()
+    lines = ["file,mos"]
+    for number in range(24):
+        picture = cv2.GaussianBlur(noise, (0, 0), 0.5 + number / 8)
+        assert cv2.imwrite(str(folder / f"{number}.png"), picture)
+        lines.append(f"{number}.png,{5 - number / 6}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
 
 
 @pytest.mark.skipif(

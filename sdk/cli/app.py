@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from sdk import __version__
+from sdk.cli.calibrate import calibrate
 from sdk.cli.demo import demo
 from sdk.cli.doctor import doctor
 from sdk.cli.models import models
@@ -48,6 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(score)
+app.command()(calibrate)
 app.command()(demo)
 app.command()(models)
 app.command()(doctor)

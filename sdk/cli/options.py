@@ -98,6 +98,15 @@ Threads = Annotated[
         rich_help_panel=_MODEL,
     ),
 ]
+CalibrationFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibration",
+        metavar="FILE",
+        help="Map scores to a site: what framescore calibrate wrote.",
+        rich_help_panel=_MODEL,
+    ),
+]
 Every = Annotated[
     int | None,
     typer.Option(

@@ -13,6 +13,7 @@ def score(
     backend: opt.Backend = opt.BackendName.auto,
     precision: opt.PrecisionChoice = opt.Precision.auto,
     threads: opt.Threads = None,
+    calibration: opt.CalibrationFile = None,
     every: opt.Every = None,
     fps: opt.Fps = None,
     limit: opt.Limit = None,
@@ -52,7 +53,13 @@ def score(
         frame_rate=frame_rate,
     )
     with (
-        Scorer(model, backend=backend.value, precision=precision.value, threads=threads) as scorer,
+        Scorer(
+            model,
+            backend=backend.value,
+            precision=precision.value,
+            threads=threads,
+            calibration=calibration,
+        ) as scorer,
         open_sink(format.value, output, pool=methods, several=len(sources) > 1) as sink,
     ):
         lines_on_terminal = output is None and format in (opt.Format.jsonl, opt.Format.csv)

@@ -23,11 +23,13 @@ def test_version(cli):
 def test_help_lists_the_commands(cli):
     result = cli("--help")
     assert result.code == 0
-    assert all(command in result.out for command in ("score", "demo", "models", "doctor"))
+    assert all(
+        command in result.out for command in ("score", "calibrate", "demo", "models", "doctor")
+    )
     assert "higher is better" in result.out
 
 
-@pytest.mark.parametrize("command", ["score", "demo", "models", "doctor"])
+@pytest.mark.parametrize("command", ["score", "calibrate", "demo", "models", "doctor"])
 def test_every_command_explains_itself_in_80_columns(command, cli):
     result = cli(command, "--help")
     assert result.code == 0
