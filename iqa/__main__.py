@@ -25,6 +25,7 @@ from iqa.training.networks import build_network
 from iqa.training.recipe import Cached, Recipe
 from iqa.validate import fit_of
 from sdk import Scorer
+from sdk.cli.exits import exits_cleanly
 from sdk.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -46,6 +47,7 @@ def fresh_model(recipe: Recipe) -> GlintEdge:
 
 
 @app.command()
+@exits_cleanly
 def prepare(
     recipe_file: RecipeFile,
     work: Work,
@@ -53,7 +55,7 @@ def prepare(
     photos: Annotated[list[Path], typer.Option(help="Photo folders with an index.csv; repeatable")],
     means: Annotated[Path, typer.Option(help="type,level,mean rows of human scores")],
     workers: Annotated[int, typer.Option(min=1)] = 2,
-) -> None:
+) -> int:
     """Distort photographs, gather both views, run the frozen trunk, keep everything on disk."""
     recipe = Recipe.read(recipe_file)
     model = fresh_model(recipe)
@@ -69,14 +71,16 @@ def prepare(
         )
         steps = range(0, groups * GROUP, CHUNK)
         write_features(work / split, model, track(steps, f"{split} features"))
+    return 0
 
 
 @app.command()
+@exits_cleanly
 def validate(
     recipe_file: RecipeFile,
     work: Work,
     weights: Annotated[Path, typer.Option(help="Trained weights, safetensors")],
-) -> None:
+) -> int:
     """Compare the fit on frames trained on with the fit on validation photographs."""
     recipe = Recipe.read(recipe_file)
     model = fresh_model(recipe).eval()
@@ -84,9 +88,11 @@ def validate(
     for split in ("train", "val"):
         found = fit_of(model, Store.open(work / split), Features.open(work / split))
         print(f"{split}: n {found['n']}, SROCC {found['srocc']:.3f}, mae {found['mae']:.2f} MOS")
+    return 0
 
 
 @app.command()
+@exits_cleanly
 def evaluate(
     model: Annotated[str, typer.Argument(help="A bundle, or the name of a packaged model")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Report to write, JSON")],
@@ -94,7 +100,7 @@ def evaluate(
     pristine: Annotated[Path | None, typer.Option(help="Clean PNG pictures to distort")] = None,
     rated: Annotated[Path | None, typer.Option(help="Rated pictures with an index.csv")] = None,
     card: Annotated[Path | None, typer.Option(help="Model card whose results to renew")] = None,
-) -> None:
+) -> int:
     """Judge a bundle on distorted clean pictures and on rated ones."""
     report: dict[str, object] = {}
     with Scorer(model, precision="fp32") as scorer:
@@ -113,6 +119,7 @@ def evaluate(
     out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if card:
         update_card(card, report)
+    return 0
 
 
 if __name__ == "__main__":

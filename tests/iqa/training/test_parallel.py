@@ -16,11 +16,11 @@ from .test_run import rows
 LOSSES = ("correlation = 0.1", "correlation = 0.1\nranking = 0.2")
 
 
-def torchrun(path: Path, root: Path, work: Path) -> subprocess.CompletedProcess[str]:
+def torchrun(path: Path, root: Path, work: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
         "-m", "sdk.cli", "train", str(path), "--root", str(root), "--work", str(work),
-        "--device", "cpu", "--workers", "0",
+        "--device", "cpu", "--workers", "0", *more,
     ]  # fmt: skip
     surroundings = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=surroundings, check=False)
@@ -29,10 +29,14 @@ def torchrun(path: Path, root: Path, work: Path) -> subprocess.CompletedProcess[
 def test_two_processes_train_what_one_does_and_one_of_them_writes(
     make: Make, write: Write, rated_folder: Path, tmp_path: Path
 ) -> None:
-    """Losses that compare samples, semantic noise, averages and validation included."""
+    """Losses that compare samples, semantic noise, averages, validation and a stop included."""
     alone = make(LOSSES, more=NOISE, work="alone")
     alone.write(alone.finish(), tmp_path / "alone" / "weights.safetensors")
-    found = torchrun(write(LOSSES, more=NOISE), rated_folder, tmp_path / "two")
+    path, work = write(LOSSES, more=NOISE), tmp_path / "two"
+    stopped = torchrun(path, rated_folder, work, "--until", "7")
+    assert stopped.returncode == 0, stopped.stderr
+    assert stopped.stderr.count("stopped after 7 of 12 steps") == 1
+    found = torchrun(path, rated_folder, work)
     assert found.returncode == 0, found.stderr
     assert found.stderr.count("finished; kept") == 1  # one speaks
     assert found.stderr.count("step 8: validation") == 1

@@ -14,7 +14,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from iqa.training.run import BEST, CHECKPOINT, TrainingError
+from iqa.training.places import Places
+from iqa.training.recipe import Recipe
+from iqa.training.run import BEST, CHECKPOINT, Run, TrainingError
 from sdk.errors import UsageError
 
 from .conftest import LEVELS, NOISE, Make, Write
@@ -164,10 +166,6 @@ def test_weights_carry_what_they_mean(make: Make, tmp_path: Path) -> None:
 
 
 def test_weights_can_be_started_from(make: Make, write: Write, tmp_path: Path) -> None:
-    from iqa.training.places import Places
-    from iqa.training.recipe import Recipe
-    from iqa.training.run import Run
-
     run = make()
     trained = run.finish()
     run.write(trained, tmp_path / "first.safetensors")
@@ -195,6 +193,22 @@ def test_lower_precision_trains_alike_and_resumes(
     resumed = make(lower, work="parts")
     resumed.finish()
     assert same(run.trainer.model.state_dict(), resumed.trainer.model.state_dict())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_gpu_trains_and_resumes(
+    write: Write, rated_folder: Path, tmp_path: Path, precision: str
+) -> None:
+    recipe = Recipe.read(write(("seed = 3", f'seed = 3\nprecision = "{precision}"'), more=NOISE))
+    places = Places(tmp_path / "work", rated_folder)
+    for until in (7, None):
+        run = Run(recipe, places, {}, device=torch.device("cuda"))
+        model = run.finish(until=until)
+    assert run.trainer.step == 12
+    assert len(run.trainer.noise.memory) == 24
+    assert all(bool(value.isfinite().all()) for value in model.state_dict().values())
+    assert float(rows(tmp_path / "work")[-1]["noise"]) > 0
 
 
 def test_half_precision_skips_a_step_whose_gradients_overflow(make: Make) -> None:
