@@ -107,6 +107,8 @@ def _verdict(judged: Mapping[str, Any]) -> str:
     )
     if "int8_share_of_multiply_adds" in judged:
         text += f"; {judged['int8_share_of_multiply_adds']:.0%} of the work in INT8"
+    if "advice" in judged:
+        text += f"; {judged['advice']}"
     refused = "; ".join(judged["outside_tolerance"])
     return f"{text}; OUTSIDE ITS TOLERANCE: {refused}" if refused else text
 

@@ -54,8 +54,18 @@ class Logarithm(Tiny):
         return self.head(torch.log(self.conv(x).mean((2, 3))))
 
 
+class Loud(Tiny):
+    def forward(self, x):
+        return torch.sigmoid(self.head(self.conv(1e6 * x).abs().mean((2, 3)) / 1e6))
+
+
 def branching():
     return Branching()
+
+
+def loud():
+    torch.manual_seed(0)
+    return Loud()
 
 
 def logarithm():
@@ -153,6 +163,19 @@ def test_precisions_are_judged_timed_and_reported(
     assert "share" in header
     assert points
     assert (here / "report" / "int8.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_bf16_is_advised_where_the_range_of_fp16_ends(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "export --torch users_model:loud --view resize:32x32 --precision fp16,bf16 --count 16"
+    assert main([*words.split(), "-o", "loud.framescore"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "of the multiply-adds leave fp16's range: try bf16" in said
+    judged = Bundle.load(here / "loud.framescore").manifest.certificate["precisions"]
+    assert "advice" in judged["fp16"]
+    assert "advice" not in judged["bf16"]
 
 
 def test_a_report_that_cannot_be_written_stops_before_the_work(
