@@ -33,6 +33,7 @@ pytestmark = pytest.mark.slow
 TOLERANCE = 0.01  # points; scores spread over 60, and heads amplify float32's noise
 TOLERANCE_FP16 = 0.5  # points: what the gate allows
 SPREAD = 55
+FP32_PRODUCTS = {"MobileViT-S"}  # of whose FP16 graph an attention stays FP32 with these weights
 
 
 def network_of(name: str) -> ImageNetwork:
@@ -66,22 +67,25 @@ def test_scores_are_equal_everywhere(name: str) -> None:
         data = graph.SerializeToString()
         for scores in (run_scores(data, frames), openvino_scores(data, frames)):
             np.testing.assert_allclose(scores, expected, rtol=0, atol=TOLERANCE)
-        check_plan(data, "fp32", profile)
+        check_plan(data, "fp32", profile, turing=False)
         low = to_low_precision(graph, frames).model.SerializeToString()
         typed = TypedBackend(low, "fp16")
         rounded = [typed.infer(frame)["score"].item() for frame in frames]
         np.testing.assert_allclose(rounded, expected, rtol=0, atol=TOLERANCE_FP16)
-        check_plan(low, "fp16", profile)
+        check_plan(low, "fp16", profile, turing=name not in FP32_PRODUCTS)
 
 
-def check_plan(graph: bytes, precision: str, profile: str) -> None:
-    """Build an engine for every GPU generation at once; TensorRT-RTX needs no GPU to build."""
+def check_plan(graph: bytes, precision: str, profile: str, *, turing: bool) -> None:
+    """Build an engine for every GPU generation at once; TensorRT-RTX needs no GPU to build.
+
+    On Turing (sm_75) it multiplies no FP32 matrices.
+    """
     pytest.importorskip("tensorrt_rtx")
     toolkit = load_toolkit("tensorrt_rtx")
     capabilities = set(toolkit.capabilities().values())
     assert capabilities >= {75, 80, 86, 89, 120, 121}
-    if precision == "fp32":
-        capabilities.remove(75)  # Turing: TensorRT-RTX multiplies no FP32 matrices there
+    if not turing:
+        capabilities.remove(75)
     target = Target("all", toolkit, tuple(sorted(capabilities)))
     engine = build_graph(
         graph, name="zoo", precision=precision, target=target, profile=profile,
