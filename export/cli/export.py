@@ -27,6 +27,11 @@ app = typer.Typer(add_completion=False)
 COUNT: Final = 384
 """Frames to calibrate and judge on by default: 256 and more are left for calibration."""
 
+FEW_CONTENTS: Final = (
+    "INT8 was calibrated and judged on three photographs, and may drift further on others; give "
+    "pictures like yours with --frames."
+)
+
 GOLDEN_BYTES: Final = 48 * 2**20
 """The golden frames of a bundle take no more than this; large views keep fewer of them."""
 
@@ -155,7 +160,8 @@ def _export(
         )
         gains = say_gain(bundle, progress)
     print_summary(bundle)
-    for note in (*granted.notes, *gains):
+    few = (FEW_CONTENTS,) if "int8" in others and frames is None else ()
+    for note in (*granted.notes, *few, *gains):
         say(f"note: {note}")
     doubt_scores(bundle)
     return path

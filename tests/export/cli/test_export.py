@@ -159,6 +159,7 @@ def test_precisions_are_judged_timed_and_reported(
     assert "int8 on openvino is" in " ".join(err.split())
     assert "as fast as fp32 here" in " ".join(err.split())
     assert "INT8 share" in err
+    assert "judged on three photographs" in " ".join(err.split())
     header, *points = (here / "report" / "int8.csv").read_text().splitlines()
     assert "share" in header
     assert points
