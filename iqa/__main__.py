@@ -1,4 +1,4 @@
-"""``python -m iqa prepare|uncertainty|validate|evaluate``: around the training of glint-edge."""
+"""``python -m iqa prepare|pretrain|uncertainty|validate|evaluate``: around a training."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.progress import track
 from safetensors.torch import load_file
 
 from iqa.card import update_card
+from iqa.cli.pretrain import pretrain
 from iqa.cli.uncertainty import uncertainty
 from iqa.data.features import CHUNK, Features, write_features
 from iqa.data.labels import read_type_level
@@ -29,6 +30,7 @@ from sdk.cli.exits import exits_cleanly
 from sdk.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app.command()(pretrain)
 app.command()(uncertainty)
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe, such as iqa/recipes/glint_edge.toml")]
 Work = Annotated[Path, typer.Option(help="Folder for the frames (about 15 GB), and of the run")]

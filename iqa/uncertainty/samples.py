@@ -144,10 +144,16 @@ def _outputs(model: GlintEdge, views: list[Views]) -> dict[str, list[object]]:
 
 
 def _read(path: Path, claim: str) -> Samples:
-    with np.load(path) as kept:
-        if str(kept["claim"]) != claim:
+    with np.load(path) as file:
+        if str(file["claim"]) != claim:
             raise UsageError(
                 f"{path} holds samples of other photographs, settings or weights.",
                 hint="Give another --work folder, or delete this file.",
             )
-        return Samples(*(kept[field.name] for field in fields(Samples)))
+    return kept(path)
+
+
+def kept(path: Path) -> Samples:
+    """What :func:`samples_of` kept, whatever it was made of."""
+    with np.load(path) as file:
+        return Samples(*(file[field.name] for field in fields(Samples)))
