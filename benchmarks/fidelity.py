@@ -1,6 +1,6 @@
 """Do fidelity losses order and name better than the ones there are? On frozen features.
 
-python benchmarks/fidelity.py --work DIR --out benchmarks/results/fidelity.json
+python benchmarks/fidelity.py --work DIR --out benchmarks/results/features/fidelity.json
 
 --work is the folder of `python -m iqa uncertainty`, whose features of training photographs are
 fitted and whose features of validation photographs are judged. Linear heads on the feature of a

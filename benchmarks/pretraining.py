@@ -2,7 +2,7 @@
 
 python benchmarks/pretraining.py --photos DIR [--photos DIR] --means kadid10k_type_level.csv \\
     --weights iqa/weights/glint_edge.safetensors --work DIR \\
-    --out benchmarks/results/pretraining.json
+    --out benchmarks/results/features/pretraining.json
 
 Small on purpose: the frozen MobileNetV2 stages of glint-edge, whose weights are ImageNet's, see
 both views of a frame; means and deviations of their channels are the feature. A network of two
