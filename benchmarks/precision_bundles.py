@@ -26,12 +26,15 @@ COMMANDS: Final = {
 """Arguments of `framescore`, by name, in the root of the sources."""
 
 
-def make_bundle(name: str, folder: Path) -> tuple[Path, dict[str, Any]]:
+def make_bundle(
+    name: str, folder: Path, calibration: Path | None = None
+) -> tuple[Path, dict[str, Any]]:
     """Export a bundle, or take one that an earlier run left.
 
     Args:
         name: One of `COMMANDS`.
         folder: Where bundles are kept, with the curve of INT8 beside them.
+        calibration: Pictures to calibrate and judge on; None takes those that scikit-image brings.
 
     Returns:
         Its file, and what was done: the command, and how long it took; 0 if it was there.
@@ -42,6 +45,8 @@ def make_bundle(name: str, folder: Path) -> tuple[Path, dict[str, Any]]:
         return path, {"command": " ".join(command), "seconds": 0.0}
     started = perf_counter()
     options = ["--report", str(path.with_suffix("")), "--output", str(path)]
+    if calibration is not None:
+        options += ["--frames", str(calibration.resolve())]
     subprocess.run(
         [sys.executable, "-m", "sdk.cli", *COMMANDS[name], *options],
         cwd=ROOT, check=True, stdout=subprocess.DEVNULL,

@@ -1,6 +1,6 @@
 """Measures what each precision of bundles costs and gains here: drift, latency, size, engine build.
 
-python benchmarks/precisions.py glint-edge [...] --out benchmarks/results/precisions/X.json
+python benchmarks/precisions.py glint-edge --out benchmarks/results/precisions/glint-edge.json
 python benchmarks/precisions.py --update        tables of all results into benchmarks/README.md
 """
 
@@ -47,31 +47,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if not options.bundles or options.out is None:
         parser.error("Give bundles to measure and --out FILE, or --update.")
-    results = measure(options.bundles, options.made, options.frames, options.count, options.rounds)
+    made = [_bundle(name, options.made, options.calibrate) for name in options.bundles]
+    results = measure(made, options.frames, options.count, options.rounds)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     print("\n".join(table(results)))
     return 0
 
 
+def _bundle(name: str, made: Path, calibration: Path | None) -> tuple[Path, dict[str, Any]]:
+    """Find a bundle, or export it, and say what was done for it."""
+    if name not in COMMANDS:
+        return Path(name), {}
+    made.mkdir(parents=True, exist_ok=True)
+    return make_bundle(name, made, calibration)
+
+
 def measure(
-    names: Sequence[str], made: Path, folder: Path | None, count: int, rounds: int
+    made: Sequence[tuple[Path, dict[str, Any]]], folder: Path | None, count: int, rounds: int
 ) -> dict[str, Any]:
     """Measure bundles one after the other.
 
     Args:
-        names: Of `benchmarks.precision_bundles`, which are exported first, or files.
-        made: Where exported bundles are kept.
+        made: Files, each with what is known of its export.
         folder: Pictures to make frames of; None takes the built-in photographs.
         count: How many frames.
         rounds: Of the timing.
     """
-    made.mkdir(parents=True, exist_ok=True)
-    files = [make_bundle(name, made) if name in COMMANDS else (Path(name), {}) for name in names]
     disturbance = Disturbance()
     bundles = [
         {**_measure_bundle(Bundle.load(path), folder, count, rounds), "export": export}
-        for path, export in files
+        for path, export in made
     ]
     return {
         "schema": SCHEMA_VERSION,
@@ -146,7 +152,8 @@ def table(results: dict[str, Any]) -> Iterator[str]:
     shown = ("openvino", "onnxruntime", "tensorrt-rtx-cu13")
     packages = ", ".join(f"{name} {versions[name]}" for name in shown if name in versions)
     yield (
-        f"{machine['cpu']['model']}, {machine['cores']} cores, {packages}; {results['date']}; "
+        f"{machine['cpu']['model']}, {machine['cores']} cores "
+        f"({' '.join(machine['cpu']['flags'])}), {packages}; {results['date']}; "
         f"other processes took {results['disturbance']['cores_taken_by_others']:.0%} of the "
         "processor."
     )
@@ -219,6 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     named = ", ".join(COMMANDS)
     parser.add_argument("bundles", nargs="*", metavar="BUNDLE", help=f"{named}, or files")
+    parser.add_argument("--calibrate", type=Path, help="pictures to export with; built-in without")
     parser.add_argument("--made", type=Path, default=MADE, help="where exported bundles are kept")
     parser.add_argument("--frames", type=Path, help="folder of pictures; built-in ones without")
     parser.add_argument("--count", type=int, default=128, help="frames to compare on")

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.precision_bundles import COMMANDS, make_bundle
 from benchmarks.precisions import MARK, README, RESULTS, table
 
 from ..sdk.tiny_model import write_tiny_bundle
+from ..test_docs import parse
 
 pytest.importorskip("skimage")
 pytest.importorskip("onnxruntime")
@@ -43,3 +45,16 @@ def test_the_readme_shows_what_was_committed() -> None:
     for path in files:
         for line in table(json.loads(path.read_text())):
             assert line in shown[0]
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_the_commands_that_make_bundles_are_accepted(name: str) -> None:
+    parse(["framescore", *COMMANDS[name]])
+
+
+def test_a_bundle_that_is_there_is_not_made_again(tmp_path: Path) -> None:
+    model = write_tiny_bundle(tmp_path / "glint-edge.framescore")
+    path, export = make_bundle("glint-edge", tmp_path)
+    assert path == model.resolve()
+    assert export["command"].startswith("framescore export glint-edge --weights")
+    assert export["seconds"] == 0
