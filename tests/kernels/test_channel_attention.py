@@ -154,7 +154,10 @@ CASES = [
         Case(128, 0, number="bfloat16"),
     ]
 ]
-SITES = [Case(768, ROWS64), Case(1152, LINEAR), Case(384, PORTABLE), Case(576, ROWS16)]
+SITES = [
+    *(Case(768, ROWS64), Case(1152, LINEAR), Case(384, PORTABLE), Case(576, ROWS16)),
+    *(Case(576, ROWS32, 49), Case(768, ROWS16, 49), Case(1152, ROWS64, 49), Case(1152, LINEAR, 49)),
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -154,6 +154,7 @@ INT8_MUTANTS = [
     Mutant("scales-of-keys-swapped", INT8, "e % 2 == 0 ? scale.x", "e % 2 == 1 ? scale.x", WRONG),
     Mutant("keys-not-smoothed", QUANTIZE, "-= mean.value[e]", "-= 0 * mean.value[e]", WRONG),
     Mutant("overflow-to-minus-128", QUANTIZE, "127.0f / largest", "128.0f / largest", WRONG),
+    Mutant("a-scale-too-many", INT8, "key + 1 < block.tokens", "key < block.tokens", STOPPED),
     Mutant(
         "no-barrier-before-the-output",
         INT8,
@@ -199,7 +200,7 @@ def channel_symptoms(library: Library) -> Iterator[str]:
 
 
 def int8_symptoms(library: Library) -> Iterator[str]:
-    for tokens in (40, 70):
+    for tokens in (41, 70):
         case = test_attention_int8.Case(tokens, offset=8.0, seed=1)
         qkv = test_attention_int8.make_qkv(case)
         call, out = test_attention_int8.attend(library, case, qkv)
