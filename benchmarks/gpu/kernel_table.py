@@ -124,18 +124,28 @@ def _best(group: Sequence[Row], ours: Row, counts: Any) -> str:
     return f"{best['contestant']}: {_number(best['us'])} µs, {best['us'] / ours['us']:.2f} x"
 
 
-def _share(row: Row, ceilings: Mapping[str, float]) -> str:
-    """Of what limits the work: the tensor cores or the memory, whichever is nearer."""
+def share_of(row: Row, ceilings: Mapping[str, float]) -> tuple[float, str] | None:
+    """The share of what limits the work: the tensor cores or the memory, whichever is nearer.
+
+    Args:
+        row: A timing.
+        ceilings: Of `probes.measure_ceilings`, or empty.
+
+    Returns:
+        Share and "mma", "L2" or "memory"; None where there is no ceiling.
+    """
     shares = []
     if "tflops" in row and ceilings.get("mma_tflops"):
         shares.append((row["tflops"] / ceilings["mma_tflops"], "mma"))
     bandwidth = ceilings.get("copy_gbps" if row["cache"] == "cold" else "cache_gbps")
-    if bandwidth:
+    if "gbps" in row and bandwidth:
         shares.append((row["gbps"] / bandwidth, "memory" if row["cache"] == "cold" else "L2"))
-    if not shares:
-        return ABSENT
-    share, name = max(shares)
-    return f"{100 * share:.0f} % ({name})"
+    return max(shares, default=None)
+
+
+def _share(row: Row, ceilings: Mapping[str, float]) -> str:
+    found = share_of(row, ceilings)
+    return ABSENT if found is None else f"{100 * found[0]:.0f} % ({found[1]})"
 
 
 def _verdict(name: str, section: Any) -> str:

@@ -37,7 +37,7 @@ from benchmarks.gpu import (
     timings,
 )
 from benchmarks.gpu.gpu_expectations import expectation, judge
-from benchmarks.gpu.kernel_table import render
+from benchmarks.gpu.kernel_table import render, share_of
 from sdk._kernels import Kernels
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -187,11 +187,20 @@ def take(name: str, run: Run) -> Section:
 def write(results: dict[str, Any], path: Path) -> None:
     """Put the results on disk in one step."""
     results["expectations"] = judge(results["sections"])
+    note_shares(results["sections"])
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     text = json.dumps(without_nan(results), indent=1, ensure_ascii=False, allow_nan=False)
     part.write_text(text + "\n")
     part.replace(path)
+
+
+def note_shares(sections: dict[str, Section]) -> None:
+    """Put into each timing its share of the measured ceiling, and what that is a ceiling of."""
+    ceilings = sections.get("ceilings", {})
+    for row in (row for one in sections.values() for row in one.get("rows", ())):
+        if "us" in row and "cache" in row and (found := share_of(row, ceilings)):
+            row["share"], row["limit"] = found
 
 
 def without_nan(value: Any) -> Any:

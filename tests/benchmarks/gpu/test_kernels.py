@@ -221,6 +221,16 @@ def test_the_table_shows_ours_beside_the_best() -> None:
     assert "correctness: not measured" in text
 
 
+def test_timings_say_their_share_of_what_limits_them() -> None:
+    row, bare = {**ROW, "us": 3.0, "contestant": "a"}, {"model": "glintiqa", "us": 9.0}
+    sections = {"attention": {"rows": [row]}, "models": {"rows": [bare]}}
+    kernels.note_shares(sections)
+    assert "share" not in row  # no ceiling was measured
+    kernels.note_shares({**sections, "ceilings": {"mma_tflops": 400.0, "cache_gbps": 1000.0}})
+    assert (row["share"], row["limit"]) == (0.2, "L2")
+    assert set(bare) == {"model", "us"}
+
+
 CLEAN = "========= ERROR SUMMARY: 0 errors\n61 launches\n"
 
 
@@ -258,6 +268,13 @@ def test_a_tally_keeps_nan_and_counts_what_it_leaves_out() -> None:
 
     absent = correctness.run_cases([case], refuse, until=math.inf)
     assert (absent.not_built, absent.failed) == (1, 0)
+
+    def fall(_: Any, __: Any) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    fallen = correctness.run_cases([case, case], fall, until=math.inf)
+    assert (fallen.checked, fallen.failed) == (0, 2)
+    assert "RuntimeError: CUDA error" in fallen.failures[0]
 
 
 def packed(batch: int = 2, tokens: int = 9, heads: int = 3, dim: int = 16) -> Any:
