@@ -13,6 +13,9 @@ TORCH ?= torch==2.13.0
 # TensorRT's Python API of JetPack 6 and of the last 10.x: its tests read the names out of them.
 OLD_BINDINGS := 10.3.0 10.16.1.11
 
+# CUDA 12.6, as far as PyPI has it (JetPack 6's): its tests compile every kernel with it.
+CUDA_12_6 := nvidia-cuda-nvrtc-cu12 nvidia-cuda-nvcc-cu12 nvidia-cuda-runtime-cu12
+
 # Python sources are used where they lie; a change of these needs the module built again.
 NATIVE := pyproject.toml CMakeLists.txt $(wildcard cmake/*.cmake cpp/CMakeLists.txt \
 	cpp/include/framescore/*.h cpp/src/*.h cpp/src/*.cpp cpp/bindings/*.cpp kernels/CMakeLists.txt)
@@ -53,7 +56,12 @@ $(VENV)/.installed-test: $(NATIVE) | $(VENV)/bin/python
 	  $(VENV)/bin/python -m pip download --quiet --disable-pip-version-check --no-deps \
 	    --dest build/bindings tensorrt-cu12-bindings==$$version || \
 	    echo "note: tests of TensorRT $$version's API will be skipped"; done
+	@$(MAKE) --no-print-directory build/cuda-12.6 || \
+	  echo "note: tests of CUDA 12.6 will be skipped"
 	touch $@ $(VENV)/.installed-demo
+
+build/cuda-12.6: | $(VENV)/bin/python
+	$(PIP_INSTALL) --no-deps --target $@ $(CUDA_12_6:=~=12.6.0)
 
 $(VENV)/bin/python:
 	@command -v $(PYTHON) >/dev/null || { \

@@ -4,6 +4,8 @@
 #include "attention/quantize_qk.cuh"
 #include "attention/tiles.cuh"
 #include "channel_attention/channel_forms.cuh"
+#include "layer_norm/layer_norm.cuh"
+#include "preprocess/gather.cuh"
 
 namespace framescore::kernels {
 
@@ -50,4 +52,13 @@ template __global__ void quantize_qk_kernel<QuantizeConfig<64>>(
     const __grid_constant__ QuantizeArguments);
 
 }  // namespace device
+
+// ViT-Ti, -S and -B in half, and what decoders and cameras deliver.
+template __global__ void layer_norm_kernel<device::Half, 8, 1>(LayerNormShape, LayerNormTensors);
+template __global__ void layer_norm_kernel<device::Half, 8, 2>(LayerNormShape, LayerNormTensors);
+template __global__ void layer_norm_kernel<device::Half, 8, 4>(LayerNormShape, LayerNormTensors);
+template __global__ void gather_kernel<Nv12Reader>(GatherParams);
+template __global__ void gather_kernel<PackedReader<3, 2>>(GatherParams);
+template __global__ void gather_kernel<YuyvReader>(GatherParams);
+
 }  // namespace framescore::kernels
