@@ -160,10 +160,12 @@ def table(results: dict[str, Any]) -> Iterator[str]:
     """Yield the lines of one experiment, as Markdown."""
     frames, figures = results["frames"], results["figures"]
     began = {"fresh": "new weights", "shipped": "the shipped weights"}[results["begin"]]
+    seeds, epochs = len(results["seeds"]), results["epochs"]
     yield (
-        f"From {began}, {results['epochs']} epochs, {len(results['seeds'])} seeds; "
+        f"From {began}, {epochs} epoch{'s' * (epochs > 1)}, {seeds} seed{'s' * (seeds > 1)}; "
         f"{frames['train']['frames']} frames of {frames['train']['photographs']} photographs to "
-        f"train on, {frames['val']['frames']} of {frames['val']['photographs']} to judge on:"
+        f"train on, {frames['val']['frames']} of {frames['val']['photographs']} to judge on. "
+        "Means over seeds, 95 % intervals over photographs, differences in pairs:"
     )
     yield ""
     yield f"| | {' | '.join(HEADINGS.values())} |"
@@ -172,6 +174,10 @@ def table(results: dict[str, Any]) -> Iterator[str]:
         sign = "+" if " - " in label else ""
         cells = [_cell(found[name], sign) for name in HEADINGS]
         yield f"| {label.replace(' - ', ' − ')} | {' | '.join(cells)} |"
+    yield ""
+    yield "Expected before the first run:"
+    yield ""
+    yield from (f"- {expectation}" for expectation in results["expected"])
     yield ""
 
 
