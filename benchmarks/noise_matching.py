@@ -9,7 +9,6 @@ python benchmarks/noise_matching.py --update       renews the table of docs/mode
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import re
 import sys
@@ -27,13 +26,22 @@ from rich.console import Console
 from rich.progress import Progress
 from safetensors.torch import load_file
 
-from benchmarks.machine import Disturbance, describe_machine
+from benchmarks.machine import describe_machine
 from iqa.data.labels import read_type_level
 from iqa.data.photos import read_folder
 from iqa.models.glint_edge import GlintEdge
 from iqa.qfm.comparison import ARMS, BATCH, MEMORY, PROBE, SCHEDULES, Arm, Cube, judge, run_arm
-from iqa.qfm.token_store import LONG_SIDE, Plan, Setting, TokenStore, open_store, random_settings
+from iqa.qfm.token_store import (
+    LONG_SIDE,
+    Plan,
+    Setting,
+    TokenStore,
+    open_store,
+    random_settings,
+    tokens_digest,
+)
 from iqa.saqt.backbones import MOBILENET, load_backbone
+from sdk.errors import FramescoreError
 
 SCHEMA_VERSION = 1
 SEED = 20261127  # of the frames; runs have seeds of their own
@@ -57,6 +65,8 @@ HEADINGS = {
     "moved": "moved by unseen noise",
 }
 
+DIGITS = {"srocc": 3, "spread": 2, "relative_spread": 3, "moved": 4}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train and judge, or renew the table; see `--help`."""
@@ -67,7 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if lacking := [name for name in NEEDED if not getattr(options, name)]:
         parser.error(f"--{lacking[0]} is missing; give what --help shows, or --update.")
-    results = compare(options)
+    try:
+        results = compare(options)
+    except FramescoreError as error:
+        parser.error(f"{error.message} {error.hint or ''}")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     print("\n".join(table(results)))
@@ -76,7 +89,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Make the tokens, train every arm with every seed, judge; what was done is not done again."""
-    disturbance = Disturbance()
     cv2.setNumThreads(1)
     opinions = read_type_level(options.means)
     model = GlintEdge().eval()
@@ -89,7 +101,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         "kind": "noise matching",
         "date": datetime.now(timezone.utc).date().isoformat(),
         "machine": describe_machine(),
-        "weights_sha256": _digest(options.weights),
+        "before_the_cut_sha256": tokens_digest(model),
         "begin": options.begin,
         "seeds": options.seeds,
         "frames": {
@@ -104,7 +116,6 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         "probe": PROBE,
         "expected": EXPECTED,
         "figures": judge(arms, np.array([opinions[s] for s in JUDGED])),
-        "disturbance": disturbance.report(),
     }
 
 
@@ -120,7 +131,7 @@ def _stores(options: argparse.Namespace, model: GlintEdge) -> dict[str, TokenSto
         with _progress(f"{split} tokens") as advance:
             stores[split] = open_store(
                 options.work / split, Plan(chosen, settings, SEED), model, key,
-                f"{_digest(options.weights)} {named}", advance,
+                f"{tokens_digest(model)} {named}", advance,
             )  # fmt: skip
     return stores
 
@@ -152,10 +163,6 @@ def _progress(label: str) -> Iterator[Callable[[int, int], object]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def table(results: dict[str, Any]) -> Iterator[str]:
     """Yield the lines of one experiment, as Markdown."""
     frames, figures = results["frames"], results["figures"]
@@ -172,7 +179,7 @@ def table(results: dict[str, Any]) -> Iterator[str]:
     yield f"|---|{'---|' * len(HEADINGS)}"
     for label, found in figures.items():
         sign = "+" if " - " in label else ""
-        cells = [_cell(found[name], sign) for name in HEADINGS]
+        cells = [_cell(found[name], DIGITS[name], sign) for name in HEADINGS]
         yield f"| {label.replace(' - ', ' − ')} | {' | '.join(cells)} |"
     yield ""
     yield "Expected before the first run:"
@@ -181,11 +188,10 @@ def table(results: dict[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def _cell(found: dict[str, Any], sign: str) -> str:
-    low, high = found["interval95"]
-    digits = 3 if abs(found["value"]) < 1 else 2
-    text = f"{found['value']:{sign}.{digits}f} ({low:{sign}.{digits}f} to {high:{sign}.{digits}f})"
-    return text.replace("-", "−")
+def _cell(found: dict[str, Any], digits: int, sign: str) -> str:
+    numbers = (found["value"], *found["interval95"])
+    value, low, high = (f"{number:{sign}.{digits}f}" for number in numbers)
+    return f"{value} ({low} to {high})".replace("-", "−")
 
 
 def _update() -> None:

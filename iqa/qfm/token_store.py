@@ -143,6 +143,15 @@ def open_store(
     return TokenStore(tokens, keys, settings)
 
 
+def tokens_digest(model: GlintEdge) -> str:
+    """SHA-256 of the tensors that make tokens; heads may change without making a store stale."""
+    digest = hashlib.sha256()
+    for part in (model.trunk, model.local, model.context):
+        for name, value in part.state_dict().items():
+            digest.update(name.encode() + value.float().numpy().tobytes())
+    return digest.hexdigest()
+
+
 @torch.inference_mode()
 def tokens_of(model: GlintEdge, frames: Sequence[Picture]) -> NDArray[np.float16]:
     """Frames of any size to ``[B, 196, D]``, what the integration of ``model`` reads."""

@@ -71,6 +71,8 @@ def test_what_is_missing_is_named(words: list[str], capsys: pytest.CaptureFixtur
 def test_the_card_shows_what_was_committed() -> None:
     shown = noise_matching.MARK.search(noise_matching.CARD.read_text())
     assert shown is not None
-    for path in sorted(noise_matching.RESULTS.glob("*.json")):
+    files = sorted(noise_matching.RESULTS.glob("*.json"))
+    assert files
+    for path in files:
         for line in noise_matching.table(json.loads(path.read_text())):
             assert line in shown[0]
