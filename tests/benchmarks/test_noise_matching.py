@@ -52,12 +52,12 @@ def test_three_arms_are_judged_and_shown(
     [row] = [line for line in shown.splitlines() if line.startswith("| matched |")]
     assert f"| {values['matched']:.3f} (".replace("-", "−") in row
     card = tmp_path / "card.md"
-    card.write_text("a\n<!-- noise matching -->\nold\n<!-- /noise matching -->\nb\n")
+    card.write_text("a\n<!-- noise matching -->\nstale words\n<!-- /noise matching -->\nb\n")
     monkeypatch.setattr(noise_matching, "CARD", card)
     monkeypatch.setattr(noise_matching, "RESULTS", tmp_path / "results")
     assert noise_matching.main(["--update"]) == 0
     text = card.read_text()
-    assert "old" not in text
+    assert "stale words" not in text
     assert row in text
     assert text.startswith("a\n<!-- noise matching -->\n")
 
