@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import cv2
 import typer
 from rich.progress import track
 from safetensors.torch import load_file
@@ -63,7 +62,6 @@ def prepare(
     model = fresh_model(recipe)
     model.load_imagenet(load_file(start))
     everything = [photo for folder in photos for photo in read_folder(folder)]
-    cv2.setNumThreads(1)
     sizes = {"train": (recipe.data.groups, 0), "val": (max(recipe.data.groups // 40, 4), 1)}
     for split, (groups, offset) in sizes.items():
         chosen = [photo for photo in everything if photo.split == split]

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from iqa.contrast.frames import Frames, Pair
 from iqa.contrast.pretraining import Pretraining
+from iqa.data.workers import made_in_order
 from iqa.training.networks import Network
 from sdk.errors import UsageError
 
@@ -43,10 +41,9 @@ def batches(frames: Frames, first: int, last: int, workers: int) -> Iterator[Any
     """The batches of steps ``first`` to ``last``, the last excluded."""
     places = [(step, place) for step in range(first, last) for place in range(len(frames))]
     make = partial(_pair, frames)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        made = iter(pool.map(make, places, chunksize=4))
-        for _ in range(first, last):
-            yield batch_of([next(made) for _ in range(len(frames))])
+    made = made_in_order(make, places, workers, chunk=4)
+    for _ in range(first, last):
+        yield batch_of([next(made) for _ in range(len(frames))])
 
 
 def pretrain(
@@ -84,5 +81,4 @@ def pretrain(
 
 
 def _pair(frames: Frames, where: tuple[int, int]) -> Pair:
-    cv2.setNumThreads(1)
     return frames.pair(*where)

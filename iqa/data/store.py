@@ -7,7 +7,6 @@ A store is a folder: ``fragments.npy`` and ``resize.npy`` (uint8 ``[N, 224, 224,
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from iqa.data.synthesis import GROUP, Synthesis
+from iqa.data.workers import made_in_order
 from iqa.distortions.kadid import Picture, to_bytes
 from iqa.models.glint_edge import VIEWS
 from sdk.frames import as_frame
@@ -83,13 +83,12 @@ def write_store(
         open_memmap(folder / f"{n}.npy", "w+", np.uint8, shape) for n in ("fragments", "resize")
     ]
     labels: list[tuple[float, float, NDArray[np.float32]]] = []
-    with ProcessPoolExecutor(workers) as pool:
-        made = pool.map(partial(_group, synthesis), range(groups), chunksize=4)
-        for index, group in zip(progress or range(groups), made, strict=True):
-            for offset, (views, *label) in enumerate(group):
-                for view, target in zip(views, maps, strict=True):
-                    target[index * GROUP + offset] = view
-                labels.append(tuple(label))
+    made = made_in_order(partial(_group, synthesis), range(groups), workers, chunk=4)
+    for index, group in zip(progress or range(groups), made, strict=True):
+        for offset, (views, *label) in enumerate(group):
+            for view, target in zip(views, maps, strict=True):
+                target[index * GROUP + offset] = view
+            labels.append(tuple(label))
     mos, weight, causes = zip(*labels, strict=True)
     np.savez(
         folder / "labels.npz",

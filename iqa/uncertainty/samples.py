@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from iqa.data.photos import Photo
 from iqa.data.store import Views, views_of
+from iqa.data.workers import made_in_order
 from iqa.models.glint_edge import GlintEdge
 from iqa.uncertainty.frames import DRAW, Opinions, cases
 from sdk.errors import UsageError
@@ -65,7 +64,6 @@ class Plan:
 
     def made(self, number: int) -> tuple[list[Views], dict[str, list[object]]]:
         """Views and labels of one draw."""
-        cv2.setNumThreads(1)
         photo, draw = self.photos[number // self.draws], number % self.draws
         some = cases(photo, draw, self.seed, self.opinions)
         labels: dict[str, list[object]] = {
@@ -111,13 +109,11 @@ def samples_of(
     if path.is_file():
         return _read(path, claim)
     rows: dict[str, list[object]] = {field.name: [] for field in fields(Samples)}
-    with ProcessPoolExecutor(workers) as pool:
-        done: Iterator[tuple[list[Views], dict[str, list[object]]]]
-        done = pool.map(partial(Plan.made, plan), range(len(plan)), chunksize=2)
-        for number, (views, labels) in enumerate(done):
-            for name, values in (labels | _outputs(model, views)).items():
-                rows[name].extend(values)
-            progress(number + 1)
+    done = made_in_order(partial(Plan.made, plan), range(len(plan)), workers, chunk=2)
+    for number, (views, labels) in enumerate(done):
+        for name, values in (labels | _outputs(model, views)).items():
+            rows[name].extend(values)
+        progress(number + 1)
     arrays = {name: np.array(values) for name, values in rows.items()}
     floats = {n: v.astype(np.float32) for n, v in arrays.items() if v.dtype.kind == "f"}
     path.parent.mkdir(parents=True, exist_ok=True)
