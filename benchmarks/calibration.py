@@ -18,18 +18,14 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import cv2
-import msgspec
 import numpy as np
-import onnx
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # behind an installed framescore
 
 from benchmarks.machine import describe_machine
-from export.write_bundle import write_bundle
 from iqa.distortions import camera, kadid
 from sdk.bundle import Bundle
 from sdk.calibration.choose import Labelled, choose
@@ -55,9 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write the results."""
     options = _parser().parse_args(argv)
     bundle = Bundle.load(options.model)
-    if options.expose:
-        bundle = _expose(bundle, options.expose)
-    pictures, opinions, contents = make_site(options.photographs)
+    pictures, opinions, contents = make_site(options.photographs, options.seed)
     with Scorer(bundle, precision="fp32", features=True) as scorer:
         results = [scorer.score(picture) for picture in pictures]
     scores = np.array([result.score for result in results])
@@ -68,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "kind": "calibration",
         "date": datetime.now(timezone.utc).date().isoformat(),
         "machine": describe_machine(),
-        "model": Bundle.load(options.model).model_id,
-        "features": options.expose or "features",
+        "model": bundle.model_id,
+        "seed": options.seed,
         "pictures": len(pictures),
         "contents": len(set(contents)),
         "site": [_summary(site, count, shuffled=False) for count in COUNTS],
@@ -81,9 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def make_site(folder: Path) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
+def make_site(folder: Path, seed: int) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
     """Make the pictures (uint8 BGR), their opinions (1 to 5) and the names of their contents."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     with (folder / "index.csv").open() as file:
         names = sorted(row["file"] for row in csv.DictReader(file) if row["split"] == "val")
     pictures, opinions, contents = [], [], []
@@ -166,29 +160,11 @@ def table(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _expose(bundle: Bundle, tensor: str) -> Bundle:
-    """Make a copy of a bundle whose network also returns one of its tensors as `features`."""
-    model = onnx.load_model_from_string(bundle.onnx)
-    width = next(v for v in model.graph.value_info if v.name == tensor)
-    width = width.type.tensor_type.shape.dim[1].dim_value
-    model.graph.node.append(onnx.helper.make_node("Identity", [tensor], ["features"]))
-    kind = onnx.TensorProto.FLOAT
-    model.graph.output.append(onnx.helper.make_tensor_value_info("features", kind, [1, width]))
-    manifest = msgspec.structs.replace(
-        bundle.manifest, outputs=(*bundle.manifest.outputs, "features"), variants=(), files={}
-    )
-    kept = {graph.file for graph in bundle.manifest.variants}
-    members = {name: data for name, data in bundle.members.items() if name not in kept}
-    members[manifest.onnx.file] = model.SerializeToString()
-    with TemporaryDirectory() as folder:
-        return write_bundle(Path(folder) / "exposed.framescore", manifest, members)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--photographs", type=Path, required=True, help="clean photographs")
     parser.add_argument("--model", help="bundle; the packaged default otherwise")
-    parser.add_argument("--expose", help="tensor to take as features of a bundle without them")
+    parser.add_argument("--seed", type=int, default=0, help="of faults and opinions")
     parser.add_argument("--out", type=Path, required=True, help="JSON file for the results")
     return parser
 
