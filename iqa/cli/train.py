@@ -39,6 +39,8 @@ def train(
     means: opt.Means = None,
     matches: opt.Matches = None,
     scores: opt.Scores = None,
+    unlabelled: opt.Unlabelled = None,
+    teacher: opt.Teacher = None,
     workers: opt.Workers = None,
     device: opt.DeviceChoice = opt.Device.auto,
 ) -> int:
@@ -58,7 +60,10 @@ def train(
     from iqa.training.recipe import Recipe
 
     settings = Recipe.read(path)
-    places = Places(work, root, tuple(photos or ()), means, matches, scores)
+    places = Places(
+        work, root, tuple(photos or ()), means, matches, scores, tuple(unlabelled or ()),
+        starts_of(teacher or [], "--teacher NAME", "one=first.safetensors"),
+    )  # fmt: skip
     _run(
         settings, places, starts_of(start or []), out, restart=restart, until=until,
         tensorboard=tensorboard, workers=workers, device=device,
@@ -115,23 +120,28 @@ def find_recipe(name: str) -> Path:
     return own
 
 
-def starts_of(words: Sequence[str]) -> dict[str, Path]:
+def starts_of(
+    words: Sequence[str],
+    option: str = "--start PART",
+    example: str = "vit=vit_small_patch16_224.safetensors",
+) -> dict[str, Path]:
     """Parse ``PART=FILE``.
 
     Raises:
         UsageError: Another form, a part twice, or no such file.
     """
     found: dict[str, Path] = {}
+    flag, _, what = option.partition(" ")
     for word in words:
         part, _, file = word.partition("=")
         if not part or not file or part in found:
             raise UsageError(
-                f"--start {word!r} must be PART=FILE, each part once.",
-                hint="For example --start vit=vit_small_patch16_224.safetensors",
+                f"{flag} {word!r} must be {what}=FILE, each {what.lower()} once.",
+                hint=f"For example {flag} {example}",
             )
         found[part] = Path(file)
         if not found[part].is_file():
-            raise UsageError(f"--start {word}: there is no such file.")
+            raise UsageError(f"{flag} {word}: there is no such file.")
     return found
 
 

@@ -103,6 +103,25 @@ Scores = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
+Unlabelled = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--unlabelled",
+        metavar="PATH",
+        help="Pictures that teachers judge: a folder, or a CSV with the column file; may be "
+        "repeated.",
+        rich_help_panel=_DATA,
+    ),
+]
+Teacher = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--teacher",
+        metavar="NAME=FILE",
+        help="Weights of a teacher of the recipe's \\[distillation]; may be repeated.",
+        rich_help_panel=_DATA,
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(

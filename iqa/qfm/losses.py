@@ -36,7 +36,9 @@ def correlation(score: Tensor, target: Tensor) -> Tensor:
     return 1 - (s * t).sum() / ((s * s).sum() * (t * t).sum() + 1e-8).sqrt()
 
 
-def distillation(score: Tensor, target: Tensor, feature: Tensor | None, teacher: Tensor) -> Tensor:
+def distillation(
+    score: Tensor, target: Tensor, feature: Tensor | None = None, teacher: Tensor | None = None
+) -> Tensor:
     """Follow a teacher's scores ``[B]``; its features ``[B, T]`` too where ``feature`` is given."""
     loss = quality(score, target)
     return loss if feature is None else loss + TEACHER_FEATURE_WEIGHT * turned(feature, teacher)

@@ -26,5 +26,13 @@ def pseudo_labels(
     Returns:
         Scores ``[B]`` and a mask ``[B]`` of those to be used.
     """
-    scores = torch.stack([t.head(t.tokens(inputs)).score for t in teachers])  # [T, B]
+    scores = torch.stack([t.head(t.tokens(inputs)).score for t in teachers])
+    return agreement(scores, limit)
+
+
+def agreement(scores: Tensor, limit: float = AGREEMENT) -> tuple[Tensor, Tensor]:
+    """Means ``[B]`` of teachers' scores ``[T, B]``, and where their deviation is below ``limit``.
+
+    A single teacher always agrees.
+    """
     return scores.mean(0), scores.std(0, correction=0) < limit

@@ -10,17 +10,15 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from iqa.qfm import losses
-from iqa.qfm.matching import NO_PARTNER, Matcher, MatchSettings, match
-from iqa.qfm.memory import Memory
-from iqa.qfm.noise import perturb, semantic_noise
-from iqa.qfm.protocol import Batch, Opinion, TokenModel, Tokens
+from iqa.qfm.matching import Matcher, MatchSettings, match
+from iqa.qfm.protocol import Batch, TokenModel
 from iqa.qfm.schedule import Schedule
+from iqa.qfm.step import Seen, SemanticNoise
 
 WEIGHTS = {"quality": 1.0, "noise": 0.5, "consistency": 0.5, "distillation": 1.0, "rank": 0.2}
 
@@ -50,14 +48,6 @@ class Settings:
     seed: int = 0
 
 
-class Seen(NamedTuple):
-    """Tokens and opinion of a batch, for the losses and then the memory."""
-
-    batch: Batch
-    tokens: Tokens
-    opinion: Opinion
-
-
 class NoiseTraining:
     """A model, its memory, optimiser and averaged weights, saved and restored together.
 
@@ -76,11 +66,12 @@ class NoiseTraining:
         matcher: Matcher = match,
         adapter: nn.Module | None = None,
     ) -> None:
-        self.model, self.settings, self.matcher = model.train(), settings, matcher
+        self.model, self.settings = model.train(), settings
         self.adapter = adapter or nn.Identity()
         self.distils_features = adapter is not None
         self.average = copy.deepcopy(model).eval()
-        self.memory = Memory(settings.memory)
+        self.noise = SemanticNoise(settings.memory, settings.schedule, matcher, settings.matching)
+        self.memory = self.noise.memory
         trained = [*model.parameters(), *self.adapter.parameters()]
         self.parameters = [p for p in trained if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, weight_decay=settings.weight_decay)
@@ -91,13 +82,19 @@ class NoiseTraining:
         """Where the run is, as a fraction."""
         return self.step / self.settings.steps_per_epoch
 
+    @property
+    def _cut(self) -> TokenModel:
+        return self.model  # type: ignore[return-value]
+
     def update(self, batch: Batch, unlabelled: Batch | None = None) -> dict[str, float]:
         """One optimisation step; returns the loss and its parts."""
         draws = self.settings.seed * 1_000_003 + self.step
         torch.manual_seed(draws)  # dropout, reproducible on resume
         generator = torch.Generator().manual_seed(draws)
         seen = [self._look(b) for b in (batch, unlabelled) if b is not None]
-        parts = self._losses(seen, generator)
+        parts = self._losses(seen[0], generator)
+        if unlabelled is not None and self.settings.schedule.noisy(self.epoch):
+            parts["distillation"] = self._distillation(seen[1], unlabelled.teacher)
         loss = losses.total(parts, self.settings.weights)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.schedule.rate(self.epoch)
@@ -106,63 +103,29 @@ class NoiseTraining:
         nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
         self.optimizer.step()
         for one in seen:
-            self.memory.push(one.tokens.patches, one.batch.key, *_labels(one.batch))
+            self.noise.push(one)
         self._average()
         self.step += 1
         return {n: float(v.detach()) for n, v in {"loss": loss, **parts}.items()}
 
     def _look(self, batch: Batch) -> Seen:
-        model: TokenModel = self.model  # type: ignore[assignment]
-        tokens = model.tokens(batch.inputs)
-        return Seen(batch, tokens, model.head(tokens))
+        tokens = self._cut.tokens(batch.inputs)
+        return Seen(tokens, self._cut.head(tokens), batch.quality, batch.key, batch.dataset)
 
-    def _losses(self, seen: list[Seen], generator: torch.Generator) -> dict[str, Tensor]:
-        labelled = seen[0]
-        score, target = labelled.opinion.score, labelled.batch.quality
+    def _losses(self, seen: Seen, generator: torch.Generator) -> dict[str, Tensor]:
+        score, target = seen.opinion.score, seen.quality
         parts = {"quality": losses.quality(score, target)}
         if not self.settings.schedule.noisy(self.epoch):
             return parts
         parts["rank"] = losses.correlation(score, target)
-        parts |= self._noise_losses(labelled, generator)
-        if len(seen) > 1:
-            parts["distillation"] = self._distillation(seen[1])
-        return parts
+        return parts | self.noise.losses(self._cut, seen, self.epoch, generator)
 
-    def _noise_losses(self, seen: Seen, generator: torch.Generator) -> dict[str, Tensor]:
-        """The head's second opinion, on perturbed tokens of the samples that have a partner."""
-        if not len(self.memory):
-            return {}
-        quality, dataset = _labels(seen.batch)
-        rows = self.matcher(
-            quality, seen.batch.key, dataset, self.memory, self.settings.matching, generator
-        )
-        if not (found := rows != NO_PARTNER).any():
-            return {}
-        strength = self._strength(len(rows), generator)
-        partner = self.memory.patches[rows]
-        noise = semantic_noise(seen.tokens.patches, partner, generator)
-        patches = perturb(seen.tokens.patches, noise, strength)
-        noisy: Opinion = self.model.head(seen.tokens._replace(patches=patches))
-        noisy, clean = losses.mean_where(found, noisy), losses.mean_where(found, seen.opinion)
-        return {
-            "noise": losses.quality(noisy.score, quality[found]),
-            "consistency": losses.consistency(noisy, clean),
-        }
-
-    def _strength(self, count: int, generator: torch.Generator) -> Tensor:
-        """``[B]``, even between 0 and the schedule's largest; the largest in the last epoch."""
-        schedule = self.settings.schedule
-        drawn = torch.rand(count, generator=generator)
-        share = torch.ones(count) if schedule.last(self.epoch) else drawn
-        return share * schedule.largest_noise(self.epoch)
-
-    def _distillation(self, seen: Seen) -> Tensor:
+    def _distillation(self, seen: Seen, teacher: Tensor | None) -> Tensor:
         feature = None
-        if self.distils_features and seen.batch.teacher is not None:
+        if self.distils_features and teacher is not None:
             context, patches = seen.tokens.context, seen.tokens.patches
             feature = self.adapter(patches.mean(dim=1) if context is None else context)
-        batch = seen.batch
-        return losses.distillation(seen.opinion.score, batch.quality, feature, batch.teacher)
+        return losses.distillation(seen.opinion.score, seen.quality, feature, teacher)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -190,10 +153,6 @@ class NoiseTraining:
             getattr(self, name).load_state_dict(state[name])
         self.memory.restore(state["memory"])
         self.step = state["step"]
-
-
-def _labels(batch: Batch) -> tuple[Tensor, Tensor]:
-    return batch.quality, batch.dataset
 
 
 def _floats(module: nn.Module) -> list[Tensor]:

@@ -21,7 +21,7 @@ from iqa.qfm.adapters import GlintEdgeTokens, GlintIQATokens
 from iqa.qfm.key import FrozenKey
 from iqa.qfm.protocol import Opinion, TokenModel, Tokens
 from iqa.training.objective import Outputs
-from iqa.training.recipe import Model, Triple
+from iqa.training.recipe import Architecture, Model, Triple
 from sdk.errors import UsageError
 
 Key = Callable[[Any], Tensor]
@@ -157,20 +157,26 @@ def _frozen(module: Any) -> Any:
     return copy.deepcopy(module).eval().requires_grad_(False)
 
 
-def _load_whole(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+def load_whole(
+    model: nn.Module, state: Mapping[str, Tensor], option: str = "--start weights="
+) -> None:
+    """Load weights that ``framescore train`` wrote.
+
+    Raises:
+        UsageError: They are of another model; ``option`` is where they come from.
+    """
     own, every = state_without_head(model), model.state_dict()
     state = {name: value for name, value in state.items() if name in own or name not in every}
     odd = sorted(set(own) ^ set(state)) or [n for n in own if own[n].shape != state[n].shape]
     if odd:
         raise UsageError(
-            f"--start weights= does not fit this model; {len(odd)} tensors differ, such as "
-            f"{odd[0]!r}.",
+            f"{option} does not fit this model; {len(odd)} tensors differ, such as {odd[0]!r}.",
             hint="Give weights that framescore train wrote for the same model and options.",
         )
     model.load_state_dict({name: value.to(own[name].dtype) for name, value in state.items()})
 
 
-WHOLE: dict[str, Load] = {"weights": _load_whole}
+WHOLE: dict[str, Load] = {"weights": load_whole}
 STARTS: Mapping[str, dict[str, Load]] = {
     "glint-edge": {"mobilenet": lambda m, s: m.load_imagenet(s)},
     "glintiqa": {
@@ -194,7 +200,7 @@ BUILDERS: Mapping[str, tuple[Callable[..., nn.Module], Callable[[], Network]]] =
 }
 
 
-def build_network(settings: Model, seed: int) -> tuple[nn.Module, Network]:
+def build_network(settings: Architecture, seed: int) -> tuple[nn.Module, Network]:
     """A model with fresh weights, decided by ``seed``, and how to meet it.
 
     Raises:

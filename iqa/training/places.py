@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,8 @@ class Places:
         means: Human means of each (type, level).
         matches: A match table of ``python -m iqa.saqt match``.
         scores: The scores that these matches lead to.
+        unlabelled: Folders or lists of pictures that teachers judge.
+        teachers: Their weights, by the names of the recipe.
     """
 
     work: Path
@@ -54,6 +56,8 @@ class Places:
     means: Path | None = None
     matches: Path | None = None
     scores: Path | None = None
+    unlabelled: Sequence[Path] = ()
+    teachers: Mapping[str, Path] = field(default_factory=dict)
 
 
 def open_sources(data: tables.Data, places: Places, takes: Takes, seed: int) -> Sources:

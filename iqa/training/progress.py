@@ -17,13 +17,14 @@ class Progress:
         total: Steps of the run.
         first: Where it starts or resumes.
         leads: Whether this process speaks.
+        label: What is done.
     """
 
-    def __init__(self, total: int, first: int, leads: bool) -> None:
+    def __init__(self, total: int, first: int, leads: bool, label: str = "training") -> None:
         self.leads, self._steps, self._started = leads, 0, time.perf_counter()
         self._bar: Any = None
         if leads and stderr_is_watched():
-            self._bar, self._task = _bar(total, first)
+            self._bar, self._task = _bar(total, first, label)
 
     @property
     def steps_per_s(self) -> float:
@@ -63,12 +64,12 @@ class Progress:
             self._bar.stop()
 
 
-def _bar(total: int, first: int) -> tuple[Any, Any]:
+def _bar(total: int, first: int, label: str) -> tuple[Any, Any]:
     import rich.progress as rp
     from rich.console import Console
 
     bar = rp.Progress(
-        rp.TextColumn("training"),
+        rp.TextColumn(label),
         rp.BarColumn(),
         rp.MofNCompleteColumn(),
         rp.TimeRemainingColumn(compact=True),

@@ -27,25 +27,33 @@ class Strict(Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every table: a misspelt key is an error, not a default."""
 
 
-class Model(Strict):
-    """What is trained.
+class Architecture(Strict):
+    """A network.
 
     Attributes:
         name: glint-edge, glintiqa, qfm-iqm, or ``package.module:function`` of one's own network.
         options: Arguments of the function that builds it.
-        start: Weights that the run starts from, by part; the command line has the files.
-        freeze: Parts that keep their weights, by the names of modules.
         views: Of one's own network: what it sees, such as ``["crops:3x3@224"]``.
         mean, std: Of one's own network: normalisation of RGB in 0..1.
     """
 
     name: str
     options: dict[str, Any] = {}
-    start: list[str] = []
-    freeze: list[str] = []
     views: list[str] = []
     mean: Triple = (0.5, 0.5, 0.5)
     std: Triple = (0.5, 0.5, 0.5)
+
+
+class Model(Architecture):
+    """What is trained.
+
+    Attributes:
+        start: Weights that the run starts from, by part; the command line has the files.
+        freeze: Parts that keep their weights, by the names of modules.
+    """
+
+    start: list[str] = []
+    freeze: list[str] = []
 
 
 class Cached(Strict, tag_field="kind", tag="cached"):
@@ -154,6 +162,26 @@ class Noise(Strict, kw_only=True):
     consistency: Amount = 0.5
 
 
+class Distillation(Strict, kw_only=True):
+    """Scores of teachers on unlabelled pictures; without this table there are none.
+
+    Attributes:
+        teachers: Networks by names of one's own; the command line has their weights.
+        batch: Unlabelled pictures a step, beside the labelled ones; of all processes.
+        weight: Of the distance from the teachers' mean score.
+        limit: Pictures on which their standard deviation is not below it are left out.
+        start: When the student begins to follow, in the run's durations.
+        flips: As for rated sets.
+    """
+
+    teachers: dict[str, Architecture]
+    batch: Count
+    weight: Positive = 1.0
+    limit: Positive = 0.05
+    start: Amount = 0.0
+    flips: Literal["", "h", "hv"] = "h"
+
+
 class Recipe(Strict, kw_only=True):
     """One training run. Durations are counted in epochs or in steps, as the run's length is.
 
@@ -161,7 +189,7 @@ class Recipe(Strict, kw_only=True):
         seed: Decides every draw together with the step.
         epochs, steps: Length of the run, one of the two.
         batch: Pictures a step, or groups of four where frames are synthesised; of all processes.
-        model, data, optimizer, schedule, noise: Tables of their own.
+        model, data, optimizer, schedule, noise, distillation: Tables of their own.
         losses: Weights by the names in :data:`iqa.training.objective.LOSSES`.
         precision: fp32, bf16 or fp16 (with scaled losses).
         average: Decay of the averaged weights, which are what is validated and kept; 0 for none.
@@ -183,6 +211,7 @@ class Recipe(Strict, kw_only=True):
     optimizer: Optimizer
     schedule: AnySchedule
     noise: Noise | None = None
+    distillation: Distillation | None = None
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     average: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     average_from: Amount = 0.0
@@ -225,7 +254,12 @@ def _allowed(raw: dict[str, Any], message: str) -> str:
     """What the table that ``message`` is about may hold."""
     found = re.search(r"at `\$\.?(\w*)", message)
     name = found[1] if found else ""
-    tables: dict[str, Any] = {"model": Model, "optimizer": Optimizer, "noise": Noise}
+    tables: dict[str, Any] = {
+        "model": Model,
+        "optimizer": Optimizer,
+        "noise": Noise,
+        "distillation": Distillation,
+    }
     kinds = {"data": KINDS, "schedule": SCHEDULES}
     if name in kinds and isinstance(raw.get(name), dict):
         kind = raw[name].get("kind")

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from iqa.models.uncertainty_head import state_without_head
+from iqa.training.batch import Batch
 from iqa.training.checks import check_cached, clock_of, identity_of
+from iqa.training.distillation import Teaching
 from iqa.training.loader import Batches, Order, validation_batches
 from iqa.training.log import Log
 from iqa.training.networks import build_network, freeze, start_from
@@ -25,9 +28,11 @@ from iqa.training.parallel import World
 from iqa.training.places import Places, open_sources
 from iqa.training.progress import Progress
 from iqa.training.recipe import Recipe
+from iqa.training.sources import Source
 from iqa.training.takes import Takes
 from iqa.training.trainer import Trainer, write_safely
 from iqa.training.validation import Verdict, validate
+from sdk.cli.exits import say
 from sdk.errors import FramescoreError, UsageError
 
 CHECKPOINT, BEST = "checkpoint.pt", "best.safetensors"
@@ -98,6 +103,18 @@ class Run:
         )
         self.best = Best()
         self.identity = identity_of(recipe, self.sources, starts)
+        self.teaching = self._teaching(places)
+        if self.teaching is not None:
+            self.identity |= self.teaching.identity
+
+    def _teaching(self, places: Places) -> Teaching | None:
+        if self.recipe.distillation is not None:
+            return Teaching(self.recipe.distillation, places, self.world)
+        if places.unlabelled or places.teachers:
+            raise UsageError(
+                "--unlabelled and --teacher are for recipes with [distillation]; this has none."
+            )
+        return None
 
     def resume(self, path: Path) -> None:
         """Continue from a checkpoint of this run.
@@ -138,21 +155,23 @@ class Run:
         if self.world.leads:
             self.work.mkdir(parents=True, exist_ok=True)
         first, last = self.trainer.step, min(until or self.clock.total, self.clock.total)
-        batches = self._batches()
+        batches = zip(self._batches(), self._unlabelled(first < last), strict=False)
         with (
             Progress(self.clock.total, first, self.world.leads) as progress,
             closing(self._log()) as log,
         ):
             while self.trainer.step < last and not self._gave_up():
-                self._step(next(batches), log, progress)
+                self._step(*next(batches), log, progress)
             if self.trainer.step > first:
                 self._save()
         return self._kept()
 
-    def _step(self, batch: Any, log: Any, progress: Progress) -> None:
+    def _step(self, batch: Batch, taught: Batch | None, log: Any, progress: Progress) -> None:
         recipe, trainer = self.recipe, self.trainer
         rate = trainer.rate()
-        parts = trainer.update(batch.to(trainer.device))
+        parts = trainer.update(
+            batch.to(trainer.device), None if taught is None else taught.to(trainer.device)
+        )
         step, row = trainer.step, {}
         progress.advance()
         if step % recipe.log_every == 0 or step == self.clock.total:
@@ -205,11 +224,26 @@ class Run:
     def _gave_up(self) -> bool:
         return 0 < self.recipe.patience <= self.best.waited
 
-    def _batches(self) -> Iterator[Any]:
-        source, batch = self.sources.train, self.recipe.batch
+    def _batches(self) -> Iterator[Batch]:
+        # where pictures without labels are read too, their processes are half of all
+        workers = self.workers - (self.workers // 2 if self.teaching else 0)
+        return self._ordered(self.sources.train, self.recipe.batch, workers)
+
+    def _unlabelled(self, wanted: bool) -> Iterator[Batch | None]:
+        """Pictures with the teachers' scores for each step, which are made first; or nothing."""
+        if self.teaching is None or not wanted:
+            return repeat(None)
+        source = self.teaching.source(
+            self.takes, self.recipe.seed, self.trainer.device, self.workers
+        )
+        if self.world.leads:
+            say(f"following teachers on {len(source)} of {len(self.teaching.pictures)} pictures")
+        return self._ordered(source, self.teaching.settings.batch, self.workers // 2)
+
+    def _ordered(self, source: Source, batch: int, workers: int) -> Iterator[Batch]:
         own, steps = self.world.share(batch), (self.trainer.step, self.clock.total)
         order = Order(len(source), batch, self.recipe.seed, *steps, own)
-        return iter(Batches(source, order, self.workers))
+        return iter(Batches(source, order, workers))
 
     def _val_batch(self) -> int:
         frames = self.recipe.batch * self.sources.train.frames // self.world.size
@@ -225,7 +259,8 @@ class Run:
         if not self.world.leads:
             return _NoLog()
         noise = ("noise", "consistency") if self.recipe.noise else ()
-        names = ("epoch", "lr", "loss", *self.recipe.losses, *noise, "images_per_s")
+        taught = ("distillation",) if self.teaching else ()
+        names = ("epoch", "lr", "loss", *self.recipe.losses, *noise, *taught, "images_per_s")
         names += ("val_loss", "val_srocc", "val_plcc")
         return Log(self.work, names, self.trainer.step, self.tensorboard)
 

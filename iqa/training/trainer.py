@@ -14,10 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from iqa.qfm import losses as qfm
+from iqa.qfm.step import Seen
 from iqa.training import objective
 from iqa.training.batch import Batch
 from iqa.training.networks import Network, within
-from iqa.training.noise import Seen, SemanticNoise
+from iqa.training.noise import RecipeNoise
 from iqa.training.objective import Outputs
 from iqa.training.parallel import World
 from iqa.training.recipe import Optimizer, Recipe
@@ -70,11 +72,13 @@ class Trainer:
         self.world, self.device = world, device
         self.model = model.to(device, memory_format=torch.channels_last).train()
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.noise: SemanticNoise | None = None
+        self.noise: RecipeNoise | None = None
         if recipe.noise is not None:
             key = network.key(self.model)
-            self.noise = SemanticNoise(recipe.noise, network, key, clock, world)
+            self.noise = RecipeNoise(recipe.noise, network, key, clock, world)
         self.weights = recipe.losses | (self.noise.weights if self.noise else {})
+        if recipe.distillation is not None:
+            self.weights |= {"distillation": recipe.distillation.weight}
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
         groups = parameter_groups(self.model, recipe.optimizer)
@@ -82,27 +86,47 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
         self.step = 0
 
-    def update(self, batch: Batch) -> dict[str, Tensor]:
-        """One optimisation step on this process's share of a batch; the loss and its parts."""
+    def update(self, batch: Batch, unlabelled: Batch | None = None) -> dict[str, Tensor]:
+        """One optimisation step; the loss and its parts.
+
+        Args:
+            batch: This process's share.
+            unlabelled: Its share of pictures with a teacher's scores.
+        """
         draws = self.recipe.seed * SEEDS + self.step
         torch.manual_seed(draws + (self.world.rank << 40))  # dropout
         generator = torch.Generator(self.device).manual_seed(draws)
-        everything = self._gathered(batch)
         with self.autocast():
-            seen, outputs = self._look(batch)
-            outputs = outputs.map(self.world.gather)
-            parts = objective.parts(self.recipe.losses, outputs, everything)
-            if self.noise and seen:
-                parts |= self.noise.losses(
-                    self.model, seen, everything.target, self.step, generator
-                )
+            seen, parts = self._labelled(batch, generator)
+            taught, more = self._taught(unlabelled) if unlabelled is not None else (None, {})
+        parts |= more
         loss = objective.total(parts, self.weights)
         self._descend(loss)
-        if self.noise and seen:
-            self.noise.push(seen, everything.target)
+        for one in (seen, taught):
+            if self.noise and one:
+                self.noise.push(one)
         self.step += 1
         self._average()
         return {n: v.detach() for n, v in {"loss": loss, **parts}.items()}
+
+    def _labelled(
+        self, batch: Batch, generator: torch.Generator
+    ) -> tuple[Seen | None, dict[str, Tensor]]:
+        everything = self._gathered(batch)
+        seen, outputs = self._look(batch, everything.target)
+        parts = objective.parts(self.recipe.losses, outputs, everything)
+        if self.noise and seen:
+            cut, at = self.network.cut(self.model), self.clock.at(self.step)
+            parts |= self.noise.losses(cut, seen, at, generator)
+        return seen, parts
+
+    def _taught(self, batch: Batch) -> tuple[Seen | None, dict[str, Tensor]]:
+        """As for labelled pictures; before its time distillation fills the memory alone."""
+        target = self._gathered(batch).target
+        seen, outputs = self._look(batch, target)
+        if self.clock.at(self.step) < self.recipe.distillation.start:
+            return seen, {}
+        return seen, {"distillation": qfm.distillation(outputs.quality, target)}
 
     def autocast(self) -> torch.autocast:
         """The recipe's precision for what is run inside."""
@@ -114,12 +138,14 @@ class Trainer:
         """Share of the peak rates at this step."""
         return self.recipe.schedule.share(self.step, self.clock)
 
-    def _look(self, batch: Batch) -> tuple[Seen | None, Outputs]:
+    def _look(self, batch: Batch, target: Tensor) -> tuple[Seen | None, Outputs]:
+        """What the model says of the pictures of all processes, whose labels are ``target``."""
         inputs = self.network.inputs(self.model, batch.inputs)
         if self.noise is None:
-            return None, self.network.look(self.model, inputs)
-        seen = self.noise.look(self.model, inputs)
-        return seen, self.network.of_opinion(self.model, seen.opinion)
+            return None, self.network.look(self.model, inputs).map(self.world.gather)
+        seen = self.noise.look(self.model, inputs, target)
+        outputs = self.network.of_opinion(self.model, seen.opinion)
+        return seen, outputs.map(self.world.gather)
 
     def _descend(self, loss: Tensor) -> None:
         for group in self.optimizer.param_groups:
