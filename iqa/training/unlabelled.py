@@ -14,7 +14,7 @@ INDEX = "index.csv"
 
 
 def find_unlabelled(places: Iterable[Path], labelled: Iterable[Path]) -> dict[str, Path]:
-    """Pictures by their names below the place that they come from, in a fixed order.
+    """Pictures by the number of the place that they come from and their names there, in order.
 
     A place is a folder, of which every picture is taken, those of its folders too; or a list of
     them: an ``index.csv`` or any CSV with the column ``file``, relative to it. Of a list with the
@@ -29,13 +29,13 @@ def find_unlabelled(places: Iterable[Path], labelled: Iterable[Path]) -> dict[st
         UsageError: One lies in a labelled folder: validation or test pictures may be among them.
     """
     found: dict[str, Path] = {}
-    for place in places:
+    for number, place in enumerate(places):
         one = dict(_pictures(place))
         if not one:
             raise SourceError(f"--unlabelled {place} holds no picture to train on.")
         if missing := [path for path in one.values() if not path.is_file()]:
             raise SourceError(f"--unlabelled {place}: {missing[0]} does not exist.")
-        found |= {f"{place.name}/{name}": path for name, path in sorted(one.items())}
+        found |= {f"{number}/{name}": path for name, path in sorted(one.items())}
     for folder in labelled:
         inside = [p for p in found.values() if p.resolve().is_relative_to(folder.resolve())]
         if inside:

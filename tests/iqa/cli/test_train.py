@@ -80,6 +80,8 @@ def test_both_commands_are_reachable() -> None:
         (["RECIPE", "--root", "SET", "--start", "vit"], 2, "must be PART=FILE"),
         (["RECIPE", "--root", "SET", "--start", "vit=no.pt"], 2, "no such file"),
         (["RECIPE", "--root", "SET", "--start", "weights=RECIPE"], 2, "asks for no --start"),
+        (["RECIPE", "--root", "SET", "--teacher", "one"], 2, "must be NAME=FILE, each name once"),
+        (["RECIPE", "--root", "SET", "--unlabelled", "SET"], 2, "recipes with [distillation]"),
         (["RECIPE", "--root", "SET", "-o", "no/where.safetensors"], 2, "no folder no"),
         (["RECIPE", "--root", "SET", "--work", "RECIPE"], 2, "is a file"),
         (["RECIPE", "--root", "SET", "--workers", "-1"], 2, "greater than or equal to 0"),
