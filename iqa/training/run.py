@@ -155,7 +155,8 @@ class Run:
         if self.world.leads:
             self.work.mkdir(parents=True, exist_ok=True)
         first, last = self.trainer.step, min(until or self.clock.total, self.clock.total)
-        batches = zip(self._batches(), self._unlabelled(first < last), strict=False)
+        taught = self._unlabelled(wanted=first < last)
+        batches = zip(self._batches(), taught, strict=False)
         with (
             Progress(self.clock.total, first, self.world.leads) as progress,
             closing(self._log()) as log,
@@ -229,7 +230,7 @@ class Run:
         workers = self.workers - (self.workers // 2 if self.teaching else 0)
         return self._ordered(self.sources.train, self.recipe.batch, workers)
 
-    def _unlabelled(self, wanted: bool) -> Iterator[Batch | None]:
+    def _unlabelled(self, *, wanted: bool) -> Iterator[Batch | None]:
         """Pictures with the teachers' scores for each step, which are made first; or nothing."""
         if self.teaching is None or not wanted:
             return repeat(None)
