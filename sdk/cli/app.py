@@ -75,7 +75,7 @@ def _unavailable(name: str, error: ImportError) -> Any:
     def refuse() -> None:
         raise UsageError(
             f"The command {name} cannot be loaded: {reason}.",
-            hint="Install what it needs: pip install 'framescore[export]'",
+            hint="Install what it needs: pip install 'framescore[export,train]'",
         )
 
     anything = {"ignore_unknown_options": True, "allow_extra_args": True}
