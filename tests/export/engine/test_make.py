@@ -34,6 +34,8 @@ def test_plan_of_the_packaged_model(cache: Path) -> None:
         "mos": ("output", "float32", (1,)),
         "sigma": ("output", "float32", (1,)),
         "distortions": ("output", "float32", (1, 12)),
+        "uncertainty": ("output", "float32", (1, 6)),
+        "features": ("output", "float32", (1, 192)),
     }
     assert all(name.encode() in engine.plan for name in tensors)
     assert len(engine.fusion.unfused) == 2  # FP32 has no kernel for that
