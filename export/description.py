@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from sdk.errors import UsageError
-from sdk.manifest import OutputName, Provenance, ViewInput, contradiction_of_uncertainty
+from sdk.manifest import OutputName, Provenance, ViewInput, contradiction_of_labels, labels_of
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,6 +23,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         outputs: What it returns, in order.
         distortion_labels: One name per entry of `distortions`.
         uncertainty_labels: One name per entry of `uncertainty`, first "task".
+        scene_labels: One name per entry of `scenes`.
         abstain_above: Sigma above which the model's score should not be trusted; None for never.
         licence: Licence of the model.
         sources: What weights and data it was made from.
@@ -37,6 +38,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     outputs: tuple[OutputName, ...] = ("score",)
     distortion_labels: tuple[str, ...] = ()
     uncertainty_labels: tuple[str, ...] = ()
+    scene_labels: tuple[str, ...] = ()
     abstain_above: float | None = None
 
 
@@ -73,16 +75,14 @@ def describe(fields: Mapping[str, Any], where: str) -> Description:
         where: How messages call where they come from.
 
     Raises:
-        UsageError: A field is missing, unknown or of a wrong type, or what it says of the
-            uncertainty contradicts its outputs.
+        UsageError: A field is missing, unknown or of a wrong type, or labels or what it says of
+            the uncertainty contradict its outputs.
     """
     try:
         found = msgspec.convert(dict(fields), type=Description)
     except msgspec.MsgspecError as error:
         raise UsageError(f"Model {where} cannot be used: {error}.") from error
-    reason = contradiction_of_uncertainty(
-        found.outputs, found.uncertainty_labels, found.abstain_above
-    )
+    reason = contradiction_of_labels(found.outputs, labels_of(found), found.abstain_above)
     if reason:
         raise UsageError(f"Model {where} cannot be used: {reason}.")
     return found

@@ -15,13 +15,14 @@ from export.layer_norm import fuse_layer_norms
 from export.node_names import name_nodes, source_lines
 from export.shapes import shape_of
 from sdk.errors import UsageError
+from sdk.manifest import LABELS
 from sdk.views import View
 
 OPSETS: Final = {  # by profile
     "compat": 20,  # the newest that TensorRT 10.3 reads; attention in elementary operators
     "native-attention": 23,  # the first with the operator Attention
 }
-ROWS: Final = ("distortions", "uncertainty", "features")  # outputs of several numbers a frame
+ROWS: Final = (*LABELS, "features")  # outputs of several numbers a frame
 BATCH: Final = "batch"  # name of a free first dimension
 MAX_IR_VERSION = 10  # ONNX Runtime 1.18, OpenVINO 2024 and TensorRT 10.3 read no later one
 # Each multiplies weights into others, which then no longer are what was trained (and fit fp16);

@@ -31,6 +31,7 @@ class Declared:
         outputs: OUTPUTS: what a network that takes views returns, in order.
         distortion_labels: DISTORTION_LABELS: one name for each entry of `distortions`.
         uncertainty_labels: UNCERTAINTY_LABELS: likewise of `uncertainty`, first "task".
+        scene_labels: SCENE_LABELS: likewise of `scenes`.
         abstain_above: ABSTAIN_ABOVE: sigma above which the score should not be trusted.
         view: VIEW: the view an ordinary network was trained with.
         image: MEAN, STD and OUTPUT_RANGE, by those names in lower case, where they are declared.
@@ -40,6 +41,7 @@ class Declared:
     outputs: tuple[str, ...] = ("score",)
     distortion_labels: tuple[str, ...] = ()
     uncertainty_labels: tuple[str, ...] = ()
+    scene_labels: tuple[str, ...] = ()
     abstain_above: float | None = None
     view: str | None = None
     image: Mapping[str, Any] = field(default_factory=dict)
@@ -113,6 +115,7 @@ def declared_by(module: Any) -> Declared:
         outputs=tuple(getattr(module, "OUTPUTS", ("score",))),
         distortion_labels=tuple(getattr(module, "DISTORTION_LABELS", ())),
         uncertainty_labels=tuple(getattr(module, "UNCERTAINTY_LABELS", ())),
+        scene_labels=tuple(getattr(module, "SCENE_LABELS", ())),
         abstain_above=getattr(module, "ABSTAIN_ABOVE", None),
         view=getattr(module, "VIEW", None),
         image=image,

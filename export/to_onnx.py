@@ -184,8 +184,12 @@ def load_weights(network: nn.Module, file: Path) -> None:
     Raises:
         UsageError: The file cannot be read or holds code, or tensors are missing or left over.
     """
+    given = state_dictionary(_read_weights(file), str(file))
+    state = strip_prefixes(given, network.state_dict())
+    make_room: Any = getattr(network, "make_room_for", None)
+    if make_room is not None:  # for parts that only some weights have
+        make_room(state)
     wanted = network.state_dict()
-    state = strip_prefixes(state_dictionary(_read_weights(file), str(file)), wanted)
     later: Mapping[str, str] = getattr(network, "fitted_later", {})
     account_for(state, wanted, str(file), tied=_tied(wanted), later=later)
     network.load_state_dict(

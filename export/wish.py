@@ -151,7 +151,8 @@ def _grant_torch(wish: Wish, builder: str, declared: Declared) -> Granted:
         _refuse_image_options(wish, builder)
         views = {name: _parse(spec) for name, spec in declared.views.items()}
         _refuse_other_views(stated, declared.views, builder)
-        original = ViewNetwork(load_model(builder, wish.weights), views, declared.outputs)
+        network = load_model(builder, wish.weights)
+        original = ViewNetwork(network, views, getattr(network, "outputs", declared.outputs))
         notes: tuple[str, ...] = ()
     else:
         spec = wish.view or _stated_view(stated) or declared.view
@@ -253,6 +254,7 @@ def _describe(
         "outputs": original.outputs,
         "distortion_labels": declared.distortion_labels,
         "uncertainty_labels": declared.uncertainty_labels,
+        "scene_labels": declared.scene_labels,
         "abstain_above": declared.abstain_above,
         **{key: value for key, value in stated.items() if key not in _IMAGE_FIELDS},
         **wish.fields,

@@ -1,4 +1,4 @@
-"""``python -m iqa prepare|pretrain|uncertainty|validate|evaluate``: around a training."""
+"""``python -m iqa prepare|pretrain|uncertainty|scenes|validate|evaluate``: around a training."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from iqa.card import update_card
 from iqa.cli.pretrain import pretrain
+from iqa.cli.scenes import scenes
 from iqa.cli.uncertainty import uncertainty
 from iqa.data.features import CHUNK, Features, write_features
 from iqa.data.labels import read_type_level
@@ -31,6 +32,7 @@ from sdk.errors import UsageError
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.command()(pretrain)
 app.command()(uncertainty)
+app.command()(scenes)
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe, such as iqa/recipes/glint_edge.toml")]
 Work = Annotated[Path, typer.Option(help="Folder for the frames (about 15 GB), and of the run")]
 Start = Annotated[Path, typer.Option(help="Folded MobileNetV2 ImageNet weights, safetensors")]

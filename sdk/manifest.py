@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
@@ -22,8 +22,13 @@ GRAPH_PRECISIONS: Final = ("fp32", "fp16", "bf16", "int8", "int8+fp16")
 PROFILES: Final = ("compat", "native-attention")
 TASK: Final = "task"  # the part of the uncertainty that the task itself leaves, whatever the cause
 
-OutputName = Literal["score", "mos", "sigma", "distortions", "uncertainty", "features"]
+OutputName = Literal["score", "mos", "sigma", "distortions", "uncertainty", "features", "scenes"]
 OUTPUTS: Final[tuple[OutputName, ...]] = get_args(OutputName)  # only the first is mandatory
+LABELS: Final[Mapping[str, str]] = {  # the field that names the entries of an output
+    "distortions": "distortion_labels",
+    "uncertainty": "uncertainty_labels",
+    "scenes": "scene_labels",
+}
 
 _Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -114,6 +119,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         outputs: Which of `OUTPUTS` the network has, in any order.
         distortion_labels: One name per entry of the output `distortions`.
         uncertainty_labels: One name per entry of the output `uncertainty`, first "task".
+        scene_labels: One name per entry of the output `scenes`.
         abstain_above: Sigma in score points above which the model says that its own score should
             not be trusted; None for never.
         score: Scale of the scores.
@@ -135,6 +141,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[OutputName, ...] = ("score",)
     distortion_labels: tuple[_Name, ...] = ()
     uncertainty_labels: tuple[_Name, ...] = ()
+    scene_labels: tuple[_Name, ...] = ()
     abstain_above: float | None = None
     score: ScoreScale = ScoreScale()
     mos: MosScale = MosScale()
@@ -142,6 +149,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[Provenance, ...] = ()
     certificate: dict[str, Any] = {}
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def labels(self) -> dict[str, tuple[str, ...]]:
+        """Names of the entries, by output; none for an output that the network lacks."""
+        return labels_of(self)
 
 
 class _Header(msgspec.Struct):
@@ -203,13 +215,7 @@ def _contradiction(manifest: Manifest) -> str:
         return "a view's input is called 'score', which names the golden scores"
     if "score" not in manifest.outputs or len(set(manifest.outputs)) != len(manifest.outputs):
         return f"outputs are {', '.join(manifest.outputs)}; score must be among them, each once"
-    if bool(manifest.distortion_labels) != ("distortions" in manifest.outputs):
-        return "distortion_labels and the output 'distortions' must come together"
-    if len(set(manifest.distortion_labels)) != len(manifest.distortion_labels):
-        return "distortion_labels repeat"
-    reason = contradiction_of_uncertainty(
-        manifest.outputs, manifest.uncertainty_labels, manifest.abstain_above
-    )
+    reason = contradiction_of_labels(manifest.outputs, manifest.labels, manifest.abstain_above)
     if reason:
         return reason
     if not 0 <= score.min < score.max <= 100:
@@ -226,24 +232,37 @@ def _contradiction(manifest: Manifest) -> str:
     return _contradiction_of_graphs(manifest)
 
 
-def contradiction_of_uncertainty(
-    outputs: Sequence[str], labels: Sequence[str], abstain_above: float | None
+def labels_of(model: Any) -> dict[str, tuple[str, ...]]:
+    """Names of the entries of each output of `LABELS`.
+
+    Args:
+        model: A manifest, or what has the same fields.
+    """
+    return {output: tuple(getattr(model, field)) for output, field in LABELS.items()}
+
+
+def contradiction_of_labels(
+    outputs: Sequence[str],
+    labels: Mapping[str, Sequence[str]],
+    abstain_above: float | None,
 ) -> str:
-    """Say what in a model's statements on its uncertainty cannot be; empty when all is well.
+    """Say what in a model's labels and statements on its uncertainty cannot be; empty if nothing.
 
     Args:
         outputs: `Manifest.outputs`.
-        labels: `Manifest.uncertainty_labels`.
+        labels: `Manifest.labels`.
         abstain_above: `Manifest.abstain_above`.
     """
-    if bool(labels) != ("uncertainty" in outputs):
-        return "uncertainty_labels and the output 'uncertainty' must come together"
-    if labels and labels[0] != TASK:
-        return f"the first of uncertainty_labels is {labels[0]!r}; it must be {TASK!r}"
-    if len(set(labels)) != len(labels):
-        return "uncertainty_labels repeat"
-    if "sigma" not in outputs and (labels or abstain_above is not None):
-        what = "the output 'uncertainty'" if labels else "abstain_above"
+    for output, names in labels.items():
+        if bool(names) != (output in outputs):
+            return f"{LABELS[output]} and the output {output!r} must come together"
+        if len(set(names)) != len(names):
+            return f"{LABELS[output]} repeat"
+    causes = labels["uncertainty"]
+    if causes and causes[0] != TASK:
+        return f"the first of uncertainty_labels is {causes[0]!r}; it must be {TASK!r}"
+    if "sigma" not in outputs and (causes or abstain_above is not None):
+        what = "the output 'uncertainty'" if causes else "abstain_above"
         return f"{what} needs the output 'sigma'"
     if abstain_above is not None and not 0 < abstain_above < math.inf:
         return f"abstain_above is {abstain_above:g}; allowed are score points above 0, or null"

@@ -29,25 +29,29 @@ class Quality(NamedTuple):
     uncertainty: dict[str, float]
     abstain: bool
     features: NDArray[np.float32] | None
+    scenes: dict[str, float]
 
 
 def read_outputs(
     outputs: Mapping[str, NDArray[np.float32]], manifest: Manifest, frame: str
 ) -> Quality:
-    """Clip the outputs to the manifest's scales and name the distortions.
+    """Clip the outputs to the manifest's scales and name distortions, causes and scenes.
 
     A model without the output `mos` gets its score mapped linearly to the range of mos.
 
     Args:
         outputs: Those that the manifest names: float32 [1] `score`, `mos`, `sigma`, and float32
-            [K] `distortions`, `uncertainty` and, if the backend was asked for it, `features`.
+            [K] `distortions`, `uncertainty`, `scenes` and, if the backend was asked for it,
+            `features`.
         manifest: Scales and labels.
         frame: How messages call the frame.
 
     Raises:
         BackendError: An output is NaN or infinite.
     """
-    values = {name: outputs[name] for name in manifest.outputs if name in outputs}
+    values: dict[str, NDArray[np.float32]] = {
+        name: outputs[name] for name in manifest.outputs if name in outputs
+    }
     for name, numbers in values.items():
         if not np.isfinite(numbers).all():
             raise BackendError(
@@ -68,10 +72,9 @@ def read_outputs(
         score,
         opinion,
         sigma,
-        distortions=_named(values.get("distortions"), manifest.distortion_labels),
-        uncertainty=_named(values.get("uncertainty"), manifest.uncertainty_labels),
         abstain=limit is not None and sigma is not None and sigma > limit,
         features=values.get("features"),
+        **{name: _named(values.get(name), labels) for name, labels in manifest.labels.items()},
     )
 
 

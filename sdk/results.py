@@ -71,6 +71,8 @@ class FrameScore:
             root of the sum of their squares. Empty where the model has no such output.
         abstain: The model says that this score should not be trusted: its sigma is above the
             threshold of its bundle. Always False where the model has no sigma or no threshold.
+        scenes: Probability of each scene that the frame may show by its label; several may hold at
+            once. Empty where the model has no such output.
         features: float32 [D], the network's pooled feature before its heads; None unless the
             scorer was asked for it. It stands in no output.
     """
@@ -89,6 +91,7 @@ class FrameScore:
     dropped: int = 0
     uncertainty: Mapping[str, float] = field(default_factory=dict)
     abstain: bool = False
+    scenes: Mapping[str, float] = field(default_factory=dict)
     features: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -104,9 +107,10 @@ class FrameScore:
             "score": json_number(self.score),
             "mos": json_number(self.mos),
             "sigma": json_number(self.sigma),
-            "uncertainty": {str(k): json_number(v) for k, v in self.uncertainty.items()},
+            "uncertainty": _json_numbers(self.uncertainty),
             "abstain": bool(self.abstain),
-            "distortions": {str(k): json_number(v) for k, v in self.distortions.items()},
+            "distortions": _json_numbers(self.distortions),
+            "scenes": _json_numbers(self.scenes),
             "latency_ms": self.latency.to_dict(),
             "dropped": int(self.dropped),
             "model": self.model,
@@ -118,7 +122,8 @@ class FrameScore:
     def from_dict(cls, fields: Mapping[str, Any]) -> FrameScore:
         """Rebuild a frame score from `to_dict`; null becomes NaN where a number is needed.
 
-        Lines of framescore 0.1, which knew neither `uncertainty` nor `abstain`, are read as well.
+        Lines of framescore 0.1, which knew no `uncertainty`, `abstain` or `scenes`, are read as
+        well.
 
         Raises:
             KeyError: A field is missing.
@@ -128,7 +133,7 @@ class FrameScore:
             score=_number(fields["score"]),
             mos=_number(fields["mos"]),
             sigma=fields["sigma"],
-            distortions={k: _number(v) for k, v in fields["distortions"].items()},
+            distortions=_numbers(fields["distortions"]),
             frame_index=fields["frame_index"],
             pts_s=fields["pts_s"],
             latency=Latency(**latency),
@@ -137,8 +142,9 @@ class FrameScore:
             precision=fields["precision"],
             source=fields["source"],
             dropped=fields["dropped"],
-            uncertainty={k: _number(v) for k, v in fields.get("uncertainty", {}).items()},
+            uncertainty=_numbers(fields.get("uncertainty", {})),
             abstain=fields.get("abstain", False),
+            scenes=_numbers(fields.get("scenes", {})),
         )
 
 
@@ -272,6 +278,14 @@ def json_number(value: float | None) -> float | None:
     if value is None or not math.isfinite(value):
         return None
     return float(value)
+
+
+def _json_numbers(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {str(label): json_number(value) for label, value in values.items()}
+
+
+def _numbers(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {label: _number(value) for label, value in values.items()}
 
 
 def _rounded(value: float) -> float | None:

@@ -62,7 +62,7 @@ def uncertainty(
             )  # fmt: skip
     head, found = fit_and_judge(samples, FitSettings(seed=seed))
     found = {"weights": digest[:12], **found}
-    write_weights(weights, head, out)
+    write_weights(weights, "uncertainty", head, out)
     if report:
         report.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     if description:

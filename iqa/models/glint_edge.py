@@ -7,6 +7,7 @@ integration.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from iqa.models.integration import ChannelAttention, Integration
 from iqa.models.mobilenet import load_features, stages
+from iqa.models.scene_head import SceneHead
 from iqa.models.uncertainty_head import UncertaintyHead, total
 
 VIEWS = {"fragments": "fragments:7x32", "resize": "resize:224x224"}
@@ -112,6 +114,8 @@ class GlintEdge(nn.Module):
         uncertainty: ``[B, 6]``, sigma by :data:`UNCERTAINTY_LABELS`: the root of the sum of their
             squares is sigma. Fitted after training; see :mod:`iqa.uncertainty`.
         features: ``[B, 192]``, what all of these are read from.
+        scenes: ``[B, S]``, probability of each scene; only where a head for them was fitted, see
+            :mod:`iqa.scenes`.
     """
 
     fitted_later: ClassVar = {
@@ -129,21 +133,37 @@ class GlintEdge(nn.Module):
         self.quality = nn.Linear(WIDTH, 2)
         self.cause = nn.Linear(WIDTH, len(DISTORTION_LABELS))
         self.uncertainty = UncertaintyHead(WIDTH, len(UNCERTAINTY_LABELS))
+        self.scenes = SceneHead(WIDTH)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what it returns, in order."""
+        return (*OUTPUTS, "scenes") if self.scenes.fitted else OUTPUTS
+
+    def make_room_for(self, state: Mapping[str, Tensor]) -> None:
+        """Take on the form of weights that are to be loaded: with the scenes that they know."""
+        self.scenes.make_room_for(state, "scenes.")
 
     def forward(self, fragments: Tensor, resize: Tensor) -> tuple[Tensor, ...]:
-        hidden = self.embedding(fragments, resize)
+        hidden, context = self.both_features(fragments, resize)
         quality = torch.sigmoid(self.quality(hidden)[:, 0])
         distortions = torch.softmax(self.cause(hidden), dim=-1)
         uncertainty = self.uncertainty(hidden)
         sigma = total(uncertainty)
-        return 100 * quality, 1 + 4 * quality, sigma, distortions, uncertainty, hidden
+        found = (100 * quality, 1 + 4 * quality, sigma, distortions, uncertainty, hidden)
+        return (*found, self.scenes(context)) if self.scenes.fitted else found
 
     def embedding(self, fragments: Tensor, resize: Tensor) -> Tensor:
-        """What every output is read from, ``[B, 192]``."""
+        """What every output but the scenes is read from, ``[B, 192]``."""
+        return self.both_features(fragments, resize)[0]
+
+    def both_features(self, fragments: Tensor, resize: Tensor) -> tuple[Tensor, Tensor]:
+        """The embedding, and what the global branch alone makes of the frame, ``[B, 192]`` both."""
         # One pass of the trunk over both views: a tenth faster on two cores than two passes.
         stride4, stride8 = self.shallow(torch.cat([fragments.float(), resize.float()]))
         frames = fragments.shape[0]  # slices, not chunk(2), so that a free batch can be exported
-        return self.hidden(self.features(stride4[:frames], stride8[:frames], stride8[frames:]))
+        feature, context = self.pooled(stride4[:frames], stride8[:frames], stride8[frames:])
+        return self.hidden(feature), context
 
     def deep_logits(
         self, local4: Tensor, local8: Tensor, context8: Tensor
@@ -161,10 +181,15 @@ class GlintEdge(nn.Module):
 
     def features(self, local4: Tensor, local8: Tensor, context8: Tensor) -> Tensor:
         """Integrated feature averaged over positions, ``[B, D]``."""
+        return self.pooled(local4, local8, context8)[0]
+
+    def pooled(self, local4: Tensor, local8: Tensor, context8: Tensor) -> tuple[Tensor, Tensor]:
+        """Averages over positions of the integrated feature and of the last tap, ``[B, D]``."""
         feature = self.local(local4, local8)
-        for step, tap in zip(self.integrate, self.context(context8), strict=True):
+        taps = self.context(context8)
+        for step, tap in zip(self.integrate, taps, strict=True):
             feature = step(tap, feature)
-        return feature.mean(dim=(2, 3))
+        return feature.mean(dim=(2, 3)), taps[-1].mean(dim=(2, 3))
 
     def shallow(self, view: Tensor) -> tuple[Tensor, Tensor]:
         """Shared trunk: uint8 view ``[B, 224, 224, 3]`` -> strides 4 and 8, 24 and 32 channels."""

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from iqa.models.scene_head import SceneHead
+
 LOG_VARIANCE = (-12.0, -1.4)  # of quality in 0..1: standard deviations of 0.25 to 50 score points
 
 
@@ -54,7 +56,12 @@ def total(uncertainty: Tensor) -> Tensor:
 
 
 def state_without_head(network: nn.Module) -> dict[str, Tensor]:
-    """The tensors of a network but for those of a head that was fitted on another state of it."""
-    heads = [name + "." for name, m in network.named_modules() if isinstance(m, UncertaintyHead)]
-    state = network.state_dict()
-    return {name: value for name, value in state.items() if not name.startswith(tuple(heads))}
+    """The tensors of a network but for those of heads that were fitted on another state of it."""
+    heads = heads_of(network)
+    return {name: v for name, v in network.state_dict().items() if not name.startswith(heads)}
+
+
+def heads_of(network: nn.Module) -> tuple[str, ...]:
+    """How the names of tensors start that are fitted after training."""
+    kinds = UncertaintyHead | SceneHead
+    return tuple(name + "." for name, part in network.named_modules() if isinstance(part, kinds))

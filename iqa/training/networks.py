@@ -15,7 +15,7 @@ from iqa.models import glint_edge, glintiqa, qfm_iqm
 from iqa.models.checkpoints import load_resnet, load_vit, read_checkpoint
 from iqa.models.glint_edge import GlintEdge, run
 from iqa.models.glintiqa import GlintIQA
-from iqa.models.uncertainty_head import state_without_head
+from iqa.models.uncertainty_head import heads_of, state_without_head
 from iqa.models.vit import VisionTransformer
 from iqa.qfm.adapters import GlintEdgeTokens, GlintIQATokens
 from iqa.qfm.key import FrozenKey
@@ -165,8 +165,8 @@ def load_whole(
     Raises:
         UsageError: They are of another model; ``option`` is where they come from.
     """
-    own, every = state_without_head(model), model.state_dict()
-    state = {name: value for name, value in state.items() if name in own or name not in every}
+    own, heads = state_without_head(model), heads_of(model)
+    state = {name: value for name, value in state.items() if not name.startswith(heads)}
     odd = sorted(set(own) ^ set(state)) or [n for n in own if own[n].shape != state[n].shape]
     if odd:
         raise UsageError(
@@ -279,11 +279,12 @@ def freeze(model: nn.Module, parts: Sequence[str]) -> None:
         UsageError: No parameter belongs to a part, or none is left to train.
     """
     names = [name for name, _ in model.named_parameters()]
+    roots = dict.fromkeys(name.partition(".")[0] for name in names)
     for part in parts:
         if not any(within(name, part) for name in names):
             raise UsageError(
                 f"[model] freeze has {part!r}, which is no part of the model.",
-                hint=f"Its parts are {', '.join(name for name, _ in model.named_children())}.",
+                hint=f"Its parts are {', '.join(roots)}.",
             )
     for name, parameter in model.named_parameters():
         if any(within(name, part) for part in parts):

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from iqa.data.kept import kept_or_made
 from iqa.data.photos import Photo
 from iqa.data.store import Views, views_of
 from iqa.data.workers import made_in_order
 from iqa.models.glint_edge import GlintEdge
 from iqa.uncertainty.frames import DRAW, Opinions, cases
-from sdk.errors import UsageError
 
 Floats = NDArray[np.float32]
 
@@ -105,23 +105,20 @@ def samples_of(
     Raises:
         UsageError: ``path`` holds samples of other frames or of another network.
     """
-    claim = plan.claim(weights)
-    if path.is_file():
-        return _read(path, claim)
+    make = partial(_made, model, plan, workers, progress)
+    return Samples(**kept_or_made(path, plan.claim(weights), make))
+
+
+def _made(
+    model: GlintEdge, plan: Plan, workers: int, progress: Callable[[int], object]
+) -> dict[str, list[object]]:
     rows: dict[str, list[object]] = {field.name: [] for field in fields(Samples)}
     done = made_in_order(partial(Plan.made, plan), range(len(plan)), workers, chunk=2)
     for number, (views, labels) in enumerate(done):
         for name, values in (labels | _outputs(model, views)).items():
             rows[name].extend(values)
         progress(number + 1)
-    arrays = {name: np.array(values) for name, values in rows.items()}
-    floats = {n: v.astype(np.float32) for n, v in arrays.items() if v.dtype.kind == "f"}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with part.open("wb") as stream:
-        np.savez(stream, claim=claim, **arrays | floats)
-    part.replace(path)
-    return _read(path, claim)
+    return rows
 
 
 @torch.inference_mode()
@@ -137,16 +134,6 @@ def _outputs(model: GlintEdge, views: list[Views]) -> dict[str, list[object]]:
         "old_sigma": list(0.5 + 25 * torch.exp(0.5 * log_variance.clamp(-8, 4)).numpy()),
         "posterior": list(torch.softmax(model.cause(hidden), dim=-1).numpy()),
     }
-
-
-def _read(path: Path, claim: str) -> Samples:
-    with np.load(path) as file:
-        if str(file["claim"]) != claim:
-            raise UsageError(
-                f"{path} holds samples of other photographs, settings or weights.",
-                hint="Give another --work folder, or delete this file.",
-            )
-    return kept(path)
 
 
 def kept(path: Path) -> Samples:

@@ -1,4 +1,4 @@
-"""Weights of a finished ``glint-edge``, read with or without a head, and written with one."""
+"""Weights of a finished ``glint-edge``, read with or without heads, and written with one more."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from iqa.models.glint_edge import GlintEdge
-from iqa.models.uncertainty_head import UncertaintyHead
 from sdk.errors import SinkError, UsageError
 
-HEAD = "uncertainty."
+HEADS = ("uncertainty.", "scenes.")  # fitted after training, beside each other
 
 
 def read_weights(path: Path) -> tuple[GlintEdge, str]:
     """The network in evaluation mode, of the size that the weights have, and their digest.
 
-    The digest leaves out a head that the file may have: it belongs to the network that is frozen.
+    The digest leaves out heads that the file may have: it is that of the network that is frozen.
 
     Raises:
         UsageError: The file cannot be read or holds another network.
@@ -41,19 +40,26 @@ def read_weights(path: Path) -> tuple[GlintEdge, str]:
 def digest(state: dict[str, Tensor]) -> str:
     """SHA-256 of the tensors that the score and the feature depend on."""
     found = hashlib.sha256()
-    for name in sorted(n for n in state if not n.startswith(HEAD)):
+    for name in sorted(n for n in state if not n.startswith(HEADS)):
         found.update(name.encode() + state[name].numpy().tobytes())
     return found.hexdigest()
 
 
-def write_weights(source: Path, head: UncertaintyHead, out: Path) -> None:
+def write_weights(source: Path, name: str, head: nn.Module, out: Path) -> None:
     """The file's tensors and notes as they are, bit for bit, with the head beside them in fp16.
+
+    Args:
+        source: The file.
+        name: Of the head's place in the network; a head that the file has there is replaced.
+        head: Fitted.
+        out: Where to write.
 
     Raises:
         SinkError: ``out`` cannot be written.
     """
-    state = {n: v for n, v in load(source.read_bytes()).items() if not n.startswith(HEAD)}
-    own = {HEAD + name: v.detach().to(torch.float16) for name, v in head.named_parameters()}
+    start = name + "."
+    state = {n: v for n, v in load(source.read_bytes()).items() if not n.startswith(start)}
+    own = {start + n: v.detach().to(torch.float16) for n, v in head.named_parameters()}
     with safe_open(source, "pt") as file:
         notes = file.metadata()
     part = out.with_name(out.name + ".part")

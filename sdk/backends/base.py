@@ -132,11 +132,8 @@ def _output_shapes(bundle: Bundle, found: Signature) -> dict[str, tuple[int, ...
     """What is not [1]; the width of the features is the network's own affair."""
     _, shape = found.get("features", ("", ()))
     width = shape[1] if len(shape) == 2 else -1
-    return {
-        "distortions": (1, len(bundle.manifest.distortion_labels)),
-        "uncertainty": (1, len(bundle.manifest.uncertainty_labels)),
-        "features": (1, max(1, width)),
-    }
+    named = {name: (1, len(labels)) for name, labels in bundle.manifest.labels.items()}
+    return {**named, "features": (1, max(1, width))}
 
 
 def returned(bundle: Bundle, options: BackendOptions) -> list[str]:

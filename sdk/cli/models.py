@@ -57,8 +57,7 @@ def _describe(bundle: Bundle) -> dict[str, Any]:
             "higher_is_better": manifest.score.higher_is_better,
         },
         "outputs": list(manifest.outputs),
-        "distortions": list(manifest.distortion_labels),
-        "uncertainty": list(manifest.uncertainty_labels),
+        **{name: list(labels) for name, labels in manifest.labels.items()},
         "abstain_above": manifest.abstain_above,
         "views": [view.spec for view in manifest.views],
         "graphs": [f"{graph.precision} {graph.profile}" for graph in bundle.graphs()],
@@ -88,13 +87,14 @@ def _paragraph(model: dict[str, Any]) -> str:
     """One model: its name, then a line for each fact, wrapped to 80 columns."""
     from textwrap import fill
 
+    from sdk.manifest import LABELS
+
     scale = model["score"]
     facts = {
         "model": f"{model['model']}, version {model['version']}, {model['bytes'] / 2**20:.1f} MiB",
         "score": f"{scale['min']:g} to {scale['max']:g}, higher is better",
         "outputs": ", ".join(model["outputs"]),
-        "distortions": ", ".join(model["distortions"]),
-        "uncertainty": ", ".join(model["uncertainty"]),
+        **{name: ", ".join(model[name]) for name in LABELS},
         "abstains": _abstains(model["abstain_above"]),
         "views": ", ".join(model["views"]),
         "graphs": ", ".join(model["graphs"]),

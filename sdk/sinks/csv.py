@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from sdk.manifest import LABELS
 from sdk.results import FrameScore, VideoScore
 from sdk.sinks.output import OutputOwner
 
@@ -27,8 +28,8 @@ COLUMNS: Final = (
     "backend",
     "precision",
 )
-"""Columns of every file, in order; `distortions.<label>` and `uncertainty.<label>` for each of the
-model's labels follow."""
+"""Columns of every file, in order; `distortions.<label>`, `uncertainty.<label>` and
+`scenes.<label>` for each of the model's labels follow."""
 
 
 class CsvSink(OutputOwner):
@@ -57,8 +58,8 @@ class CsvSink(OutputOwner):
     def _write_header(self, score: FrameScore | None) -> None:
         self._columns = [*COLUMNS]
         if score is not None:
-            self._columns += [f"distortions.{label}" for label in score.distortions]
-            self._columns += [f"uncertainty.{label}" for label in score.uncertainty]
+            for group in LABELS:
+                self._columns += [f"{group}.{label}" for label in getattr(score, group)]
         self._write_row(self._columns)
 
     def _write_row(self, cells: Sequence[str]) -> None:

@@ -30,12 +30,14 @@ from sdk.views import View  # noqa: E402
 from .small_network import DESCRIPTION, VIEWS, SmallNetwork, build  # noqa: E402
 
 UNCERTAINTY_LABELS = ("task", "blur", "noise")
+SCENE_LABELS = ("night", "street")
 ABSTAIN_ABOVE = 7.5
 PARSED = {name: View.parse(spec) for name, spec in VIEWS.items()}
 RICH = msgspec.structs.replace(
     DESCRIPTION,
     outputs=OUTPUTS,
     uncertainty_labels=UNCERTAINTY_LABELS,
+    scene_labels=SCENE_LABELS,
     abstain_above=ABSTAIN_ABOVE,
 )
 
@@ -51,7 +53,8 @@ class UncertainNetwork(SmallNetwork):
         score, mos, _, causes = super().forward(fragments, resize)
         variance = torch.nn.functional.softplus(features[:, :3]) * torch.tensor([9.0, 4.0, 1.0])
         sigma = variance.sum(dim=-1).sqrt() + self.gap
-        return score, mos, sigma, causes, variance.sqrt(), features
+        scenes = torch.sigmoid(features[:, -2:])
+        return score, mos, sigma, causes, variance.sqrt(), features, scenes
 
 
 def uncertain() -> UncertainNetwork:
@@ -119,6 +122,8 @@ def test_scores_carry_what_the_network_says(
             assert result.features.shape == (64,)
             np.testing.assert_allclose([*result.uncertainty.values()], expected[4], atol=tolerance)
             np.testing.assert_allclose(result.features, expected[5], atol=tolerance)
+            assert tuple(result.scenes) == SCENE_LABELS
+            np.testing.assert_allclose([*result.scenes.values()], expected[6], atol=tolerance)
             assert result.abstain == (float(result.sigma or 0) > ABSTAIN_ABOVE)
 
 
@@ -156,6 +161,7 @@ def test_a_module_declares_them_as_constants() -> None:
 
     declared = declared_by(sys.modules[__name__])
     assert declared.uncertainty_labels == UNCERTAINTY_LABELS
+    assert declared.scene_labels == SCENE_LABELS
     assert declared.abstain_above == ABSTAIN_ABOVE
 
 
@@ -163,6 +169,8 @@ def test_a_module_declares_them_as_constants() -> None:
     ("changes", "reason"),
     [
         ({"uncertainty_labels": ()}, "must come together"),
+        ({"scene_labels": ()}, "must come together"),
+        ({"scene_labels": ("a", "a")}, "scene_labels repeat"),
         ({"uncertainty_labels": ("blur", "task")}, "it must be 'task'"),
         ({"abstain_above": -1.0}, "abstain_above is -1; allowed are score points above 0"),
         ({"outputs": ("score", "rank")}, "Invalid enum value 'rank'"),

@@ -26,6 +26,8 @@ def network(request: pytest.FixtureRequest) -> nn.Module:
     model = find_builder(builder_of(request.param))[1]()
     if isinstance(model, GlintEdge):
         nn.init.normal_(model.uncertainty.weight, std=0.1)
+        scenes = {"weight": torch.randn(3, 192), "bias": torch.zeros(3)}
+        model.scenes.load_state_dict(scenes)
     return model
 
 

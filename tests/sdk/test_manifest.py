@@ -81,6 +81,8 @@ def test_missing_field_is_named(name: str) -> None:
         ({"outputs": RICH}, "uncertainty_labels and .* must come together"),
         ({"outputs": RICH, "uncertainty_labels": ["blur"]}, "'blur'; it must be 'task'"),
         ({"outputs": RICH, "uncertainty_labels": ["task", "task"]}, "uncertainty_labels repeat"),
+        ({"scene_labels": ["day"]}, "scene_labels and the output 'scenes' must come together"),
+        ({"outputs": ["score", "scenes"], "distortion_labels": []}, "scene_labels and .* together"),
         ({"outputs": BARE, "uncertainty_labels": ["task"]}, "'uncertainty' needs .*'sigma'"),
         ({"outputs": ["score", "distortions"], "abstain_above": 5}, "abstain_above needs"),
         ({"abstain_above": 0}, "abstain_above is 0; allowed are score points above 0"),

@@ -19,7 +19,7 @@ def outputs(**changes: list[float]) -> dict[str, NDArray[np.float32]]:
 def test_outputs_become_plain_numbers_with_names() -> None:
     quality = read_outputs(outputs(), tiny_manifest(), "frame 0")
     assert quality[:4] == (60.0, 3.5, 2.0, {"dark": 0.5, "bright": 0.25, "none": 0.25})
-    assert quality[4:] == ({}, False, None)
+    assert quality[4:] == ({}, False, None, {})
     assert type(quality.score) is float
     assert type(quality.distortions["dark"]) is float
 
@@ -43,7 +43,7 @@ def test_model_with_a_score_only() -> None:
         mos=MosScale(min=1, max=5),
     )
     quality = read_outputs({"score": np.array([40], np.float32)}, manifest, "frame 0")
-    assert quality == (40.0, 2.0, None, {}, {}, False, None)
+    assert quality == (40.0, 2.0, None, {}, {}, False, None, {})
 
 
 def test_sigma_is_not_negative() -> None:
@@ -73,6 +73,13 @@ def test_uncertainty_gets_its_names_and_features_stay_an_array() -> None:
     assert quality.uncertainty == UNCERTAINTY
     assert type(quality.uncertainty["task"]) is float
     np.testing.assert_array_equal(quality.features, values["features"])
+
+
+def test_scenes_get_their_names() -> None:
+    manifest = tiny_manifest(outputs=(*OUTPUTS, "scenes"), scene_labels=("night", "day"))
+    quality = read_outputs(outputs(scenes=[0.25, 0.875]), manifest, "frame 0")
+    assert quality.scenes == {"night": 0.25, "day": 0.875}
+    assert type(quality.scenes["day"]) is float
 
 
 def test_features_that_nobody_asked_for_are_none() -> None:

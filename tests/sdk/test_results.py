@@ -28,6 +28,7 @@ FRAME_KEYS = [
     "uncertainty",
     "abstain",
     "distortions",
+    "scenes",
     "latency_ms",
     "dropped",
     "model",

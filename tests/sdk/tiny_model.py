@@ -19,6 +19,7 @@ from sdk.manifest import GoldenFile, Manifest, OnnxGraph, Provenance, ViewInput
 LABELS = ("dark", "bright", "none")
 SIGMA = 2.5
 UNCERTAINTY = {"task": 1.5, "light": 2.0}  # the root of the sum of squares is SIGMA
+SCENES = ("night", "day", "still life")
 OUTPUTS = ("score", "mos", "sigma", "distortions")
 FEATURES = 6  # mean of each colour, 0 to 1, of both views
 PIXELS = 224 * 224 * 255
@@ -51,6 +52,7 @@ def tiny_onnx(outputs: tuple[str, ...] = OUTPUTS, sigma: str = "two_and_half") -
         helper.make_node("Concat", ["dark", "share", "one"], ["logits"], axis=0),
         helper.make_node("Unsqueeze", ["logits", "axis_batch"], ["logits_row"]),
         helper.make_node("Softmax", ["logits_row"], ["distortions"], axis=1),
+        helper.make_node("Sigmoid", ["logits_row"], ["scenes"]),
         helper.make_node("Identity", ["parts"], ["uncertainty"]),
         helper.make_node("Concat", ["fragments_hue", "resize_hue"], ["hues"], axis=1),
         helper.make_node("Mul", ["hues", "per_pixel"], ["features"]),
@@ -59,6 +61,7 @@ def tiny_onnx(outputs: tuple[str, ...] = OUTPUTS, sigma: str = "two_and_half") -
         "distortions": [1, len(LABELS)],
         "uncertainty": [1, len(UNCERTAINTY)],
         "features": [1, FEATURES],
+        "scenes": [1, len(SCENES)],
     }
     graph = helper.make_graph(
         nodes,
@@ -126,8 +129,12 @@ def write_tiny_bundle(path: Path) -> Path:
 
 def write_rich_bundle(path: Path, sigma: str = "two_and_half", **changes: object) -> Path:
     """The tiny bundle with every output that there is."""
-    outputs = (*OUTPUTS, "uncertainty", "features")
-    fields = {"outputs": outputs, "uncertainty_labels": tuple(UNCERTAINTY), **changes}
+    fields = {
+        "outputs": (*OUTPUTS, "uncertainty", "features", "scenes"),
+        "uncertainty_labels": tuple(UNCERTAINTY),
+        "scene_labels": SCENES,
+        **changes,
+    }
     manifest = tiny_manifest(**fields)
     members = {**tiny_members(), "model.onnx": tiny_onnx(manifest.outputs, sigma)}
     write_bundle(path, manifest, members)

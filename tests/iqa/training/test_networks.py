@@ -66,7 +66,9 @@ def test_freeze_stops_a_part_and_names_what_is_none() -> None:
     with pytest.raises(UsageError, match=r"'trunc', which is no part.*trunk, local, context"):
         freeze(model, ["trunc"])
     with pytest.raises(UsageError, match="nothing to train"):
-        freeze(model, [name for name, _ in model.named_children()])
+        freeze(model, ["trunk", "local", "context", "integrate", "hidden", "quality", "cause"])
+    with pytest.raises(UsageError, match="'scenes', which is no part"):  # none were fitted
+        freeze(model, ["scenes"])
 
 
 def test_rates_and_decay_by_part() -> None:

@@ -65,11 +65,13 @@ def test_training_writes_no_head_that_was_fitted_on_something_else() -> None:
     assert set(state_without_head(plain)) == {"weight", "bias"}
 
 
-def test_training_starts_from_weights_with_and_without_a_head() -> None:
+def test_training_starts_from_weights_with_and_without_heads() -> None:
     old = GlintEdge(blocks=1)
     torch.nn.init.ones_(old.uncertainty.weight)
+    old.scenes.load_state_dict({"weight": torch.ones(3, 192), "bias": torch.zeros(3)})
     for state in (old.state_dict(), state_without_head(old)):
         new = GlintEdge(blocks=1)
         WHOLE["weights"](new, state)
         assert torch.equal(new.quality.weight, old.quality.weight)
         assert not new.uncertainty.fitted
+        assert not new.scenes.fitted

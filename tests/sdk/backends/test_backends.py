@@ -233,7 +233,7 @@ def test_features_come_only_when_asked_for(name: str, rich_bundle: Path, lanes: 
     asked = create_backend(bundle, name, "fp32", threads=3, lanes=lanes, features=True)
     for inputs in frames(3):
         without, outputs = plain.infer(inputs), asked.infer(inputs)
-        assert list(without) == [*OUTPUTS, "uncertainty"]
+        assert list(without) == [*OUTPUTS, "uncertainty", "scenes"]
         assert set(outputs) - set(without) == {"features"}
         np.testing.assert_allclose(outputs["features"], tiny_features(inputs), rtol=1e-6)
         for output in without:
@@ -250,6 +250,12 @@ def test_uncertainty_of_another_width_is_named(name: str, tmp_path: Path) -> Non
     labels = ("task", "light", "motion")
     path = write_rich_bundle(tmp_path / "rich.framescore", uncertainty_labels=labels)
     with pytest.raises(BundleError, match=r"'uncertainty' .* \[1, 2\]; .* \[1, 3\]"):
+        create_backend(Bundle.load(path), name)
+
+
+def test_scenes_of_another_width_are_named(name: str, tmp_path: Path) -> None:
+    path = write_rich_bundle(tmp_path / "rich.framescore", scene_labels=("night", "day"))
+    with pytest.raises(BundleError, match=r"'scenes' .* \[1, 3\]; .* \[1, 2\]"):
         create_backend(Bundle.load(path), name)
 
 

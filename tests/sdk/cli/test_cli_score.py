@@ -324,6 +324,7 @@ class TestAbstaining:
         lines = json_lines(cli("score", "-m", wary_bundle, clip, "--format", "jsonl").out)
         assert sum(line["abstain"] for line in lines[:-1]) == lines[-1]["abstained"] == 100
         assert lines[0]["uncertainty"] == {"task": 1.5, "light": 2.0}
+        assert list(lines[0]["scenes"]) == ["night", "day", "still life"]
         expected = np.mean([brightness(level) for level in CLIP_LEVELS])
         assert lines[-1]["pooled"]["mean"] == pytest.approx(expected, abs=CLOSE)
 
@@ -346,3 +347,5 @@ class TestAbstaining:
         assert "where its sigma is above 2 points" in cli("models").out
         [model] = json.loads(cli("models", "--json").out)["models"]
         assert (model["uncertainty"], model["abstain_above"]) == (["task", "light"], 2.0)
+        assert model["scenes"] == ["night", "day", "still life"]
+        assert "scenes:      night, day, still life" in cli("models").out

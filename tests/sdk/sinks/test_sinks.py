@@ -179,6 +179,13 @@ def test_csv_has_the_keys_of_the_json_flattened():
     assert row["source"] == "clip.mp4"
 
 
+def test_csv_has_a_column_for_each_scene():
+    scores = [frame_score(scenes={"plant": 0.5, "still life": 0.25}), frame_score()]
+    rows = list(csv.DictReader(io.StringIO(written("csv", scores))))
+    assert list(rows[0])[-2:] == ["scenes.plant", "scenes.still life"]
+    assert [row["scenes.still life"] for row in rows] == ["0.25", ""]
+
+
 def test_csv_has_a_column_for_each_cause_of_uncertainty():
     scores = [frame_score(uncertainty={"task": 1.5, "blur": 2.0}), frame_score(abstain=True)]
     rows = list(csv.DictReader(io.StringIO(written("csv", scores))))
