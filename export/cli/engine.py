@@ -22,6 +22,22 @@ app = typer.Typer(
 _PLAN = "The plan"
 _SHORT = {"tensorrt": "TRT", "tensorrt_rtx": "RTX"}
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Library with operators, to put into the plan; may be repeated.",
+        rich_help_panel=_PLAN,
+    ),
+]
+_Attention = Annotated[
+    str,
+    typer.Option(
+        metavar="A",
+        help="native: TensorRT's own; fused: ours, by --plugin or within the plan; auto: "
+        "whichever is faster here.",
+    ),
+]
 
 
 @app.command()
@@ -49,22 +65,8 @@ def build(
         Path | None,
         typer.Option(metavar="FILE", help="Keep the builder's measurements there."),
     ] = None,
-    plugin: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="Library with operators, to put into the plan; may be repeated.",
-            rich_help_panel=_PLAN,
-        ),
-    ] = None,
-    attention: Annotated[
-        str,
-        typer.Option(
-            metavar="A",
-            help="native: TensorRT's own; fused: ours, by --plugin or within the plan; auto: "
-            "whichever is faster here.",
-        ),
-    ] = "native",
+    plugin: _Plugins = None,
+    attention: _Attention = "native",
     version_compatible: Annotated[
         bool,
         typer.Option(

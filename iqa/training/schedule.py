@@ -30,11 +30,7 @@ class Clock:
 
 
 class Schedule(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
-    """A rate for every step."""
-
-    def share(self, step: int, clock: Clock) -> float:
-        """Share of the peak rate at ``step``, from 0."""
-        raise NotImplementedError
+    """A rate for every step: ``share`` is that of the peak rate at a step, from 0."""
 
 
 Length = Annotated[float, Meta(ge=0)]
