@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cache
 from queue import Empty, LifoQueue
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +32,20 @@ if TYPE_CHECKING:
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f32", "int8": "f32"}
 
 
+@cache
+def _core() -> ov.Core:
+    """One for the process, never freed.
+
+    The CPU plugin lends the thread that loads it a stack for signal handlers and unmaps it wherever
+    it is destroyed. Freed by another thread, or before a younger one, the next handler of that
+    thread (of Ctrl-C, of a child's end) would run on no stack at all and end the process.
+    """
+    return ov.Core()
+
+
 def precisions() -> tuple[str, ...]:
     """Name what this CPU computes natively, fastest first."""
-    native = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    native = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return ("bf16", "fp32") if "BF16" in native else ("fp32",)
 
 
@@ -60,7 +72,7 @@ class OpenVinoBackend:
     name = "openvino"
 
     def __init__(self, bundle: Bundle, options: BackendOptions) -> None:
-        core = ov.Core()
+        core = _core()
         graph = graph_for(bundle, options.precision)
         try:
             model = core.read_model(bundle.members[graph.file])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -11,6 +13,14 @@ import pytest
 pytest.importorskip("torch", reason="iqa needs torch: pip install 'framescore[train]'")
 
 from iqa.distortions.kadid import Picture, to_bytes
+
+
+@pytest.fixture(autouse=True)
+def _handler_of_children() -> Iterator[None]:
+    """torch's loader leaves a handler behind that every later test would run."""
+    before = signal.getsignal(signal.SIGCHLD)
+    yield
+    signal.signal(signal.SIGCHLD, before)
 
 
 def scene(seed: int, height: int = 120, width: int = 160) -> Picture:

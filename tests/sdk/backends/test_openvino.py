@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,27 @@ def test_fp32_is_never_left_to_openvinos_default(bundle: Bundle) -> None:
     """On a CPU with bf16 the default would be bf16; the hint must be there and be kept."""
     backend = OpenVinoBackend(bundle, BackendOptions(precision="fp32"))
     assert backend.precision == "fp32"
+
+
+HANDLED = """
+import faulthandler, signal, subprocess, sys, threading
+from sdk.backends import create_backend
+from sdk.bundle import Bundle
+
+faulthandler.enable()  # brings a stack for handlers, as the plugin does
+signal.signal(signal.SIGCHLD, lambda *_: print("handled"))
+bundle = Bundle.load(sys.argv[1])
+opened = [create_backend(bundle, "openvino", "fp32") for _ in range(2)]
+opened.pop(0).close()
+thread = threading.Thread(target=lambda: opened.pop().close())
+thread.start()
+thread.join()
+subprocess.run(["true"], check=True)
+"""
+
+
+def test_signals_are_handled_after_backends_were_closed_in_any_order(tiny_bundle: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", HANDLED, tiny_bundle], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout) == (0, "handled\n"), run.stderr
