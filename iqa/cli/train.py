@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,6 +103,15 @@ def _run(
         if processes.leads:
             run.write(model, out)
             say(f"{run.summary()}; weights: {out}")
+    if processes.size > 1:
+        _end_at_once()
+
+
+def _end_at_once() -> None:
+    """Skip the interpreter's end, in which gloo's threads now and then abort a finished process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(EXIT_OK)
 
 
 def find_recipe(name: str) -> Path:

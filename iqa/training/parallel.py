@@ -96,5 +96,6 @@ def world(device: torch.device) -> Iterator[World]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield World(dist.get_rank(), dist.get_world_size())
+        dist.barrier()  # nobody hangs up on one who still talks
     finally:
         dist.destroy_process_group()
