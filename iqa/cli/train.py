@@ -48,7 +48,7 @@ def train(
     """Train a quality model from a recipe.
 
     A run that was stopped goes on where it was when the same command is given again, and ends with
-    the same weights. On several processes: torchrun --nproc-per-node N -m sdk.cli train ...
+    the same weights. On several processes: torchrun --nproc-per-node N -m -- sdk.cli train …
 
     Exit status: 0 trained, 1 the data cannot be read or the run failed, 2 usage.
     """

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import openvino
 import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from iqa.data.store import Store
 from iqa.models.glint_edge import GlintEdge
 
 # name: channels, side
 SHAPES = {"local4": (24, 56), "local8": (32, 28), "context8": (32, 28)}
-CHUNK = 32
+CHUNK = 8  # larger ones leave the caches
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,33 @@ class Features:
         return cls(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in SHAPES))
 
 
-@torch.inference_mode()
+class _Trunk(nn.Module):
+    """The shared trunk by itself, for OpenVINO."""
+
+    def __init__(self, model: GlintEdge) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, view: Tensor) -> tuple[Tensor, Tensor]:
+        return self.model.shallow(view)
+
+
+def compiled_trunk(model: GlintEdge) -> Callable[[NDArray[np.uint8]], list[NDArray[np.float32]]]:
+    """The trunk in OpenVINO, several times faster than torch on a CPU.
+
+    Returns:
+        From views ``[B, 224, 224, 3]`` to strides 4 and 8, NCHW.
+    """
+    example = torch.zeros(2, 224, 224, 3, dtype=torch.uint8)
+    graph = openvino.convert_model(_Trunk(model).eval(), example_input=example)
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.compile_model(graph, "CPU", exact)
+    return lambda views: list(compiled(views).to_tuple())
+
+
 def write_features(folder: Path, model: GlintEdge, progress: Iterable[int] | None = None) -> None:
     """Run the trunk of ``model`` over the store in ``folder`` and keep its outputs there."""
-    store = Store.open(folder)
+    store, trunk = Store.open(folder), compiled_trunk(model)
     maps = {
         name: open_memmap(
             folder / f"{name}.part", "w+", np.float16, (len(store), side, side, channels)
@@ -54,9 +78,9 @@ def write_features(folder: Path, model: GlintEdge, progress: Iterable[int] | Non
     }
     for start in progress or range(0, len(store), CHUNK):
         rows = slice(start, start + CHUNK)
-        local4, local8 = model.shallow(torch.from_numpy(np.array(store.fragments[rows])))
-        _, context8 = model.shallow(torch.from_numpy(np.array(store.resize[rows])))
+        local4, local8 = trunk(np.array(store.fragments[rows]))
+        _, context8 = trunk(np.array(store.resize[rows]))
         for name, value in zip(SHAPES, (local4, local8, context8), strict=True):
-            maps[name][rows] = value.permute(0, 2, 3, 1).numpy()
+            maps[name][rows] = value.transpose(0, 2, 3, 1)
     for name in SHAPES:
         (folder / f"{name}.part").rename(folder / f"{name}.npy")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from iqa.data.features import Features, write_features
 from iqa.data.labels import (
@@ -17,9 +18,9 @@ from iqa.data.labels import (
 )
 from iqa.data.photos import accepted, read_folder
 from iqa.data.store import Store, views_of, write_store
-from iqa.data.synthesis import GROUP, Synthesis
+from iqa.data.synthesis import GROUP, Synthesis, rendered
 from iqa.distortions.camera import FAULTS
-from iqa.distortions.kadid import TYPES
+from iqa.distortions.kadid import TYPES, Picture
 from iqa.models.glint_edge import DISTORTION_LABELS, build
 
 MEANS = {(kind, level): 4.7 - 0.6 * level for kind in TYPES for level in range(1, 6)}
@@ -109,3 +110,29 @@ def test_store_holds_what_was_made_and_the_trunk_outputs(
     features = Features.open(tmp_path / "store")
     shapes = [tuple(t.shape) for t in features.batch(np.array([0, 5]))]
     assert shapes == [(2, 24, 56, 56), (2, 32, 28, 28), (2, 32, 28, 28)]
+
+
+def test_features_are_what_the_trunk_gives_in_torch(photo_folder: Path, tmp_path: Path) -> None:
+    model = build()
+    write_store(tmp_path / "store", Synthesis(read_folder(photo_folder), MEANS, 5), 1, workers=1)
+    write_features(tmp_path / "store", model)
+    store, features = Store.open(tmp_path / "store"), Features.open(tmp_path / "store")
+    with torch.inference_mode():
+        local = model.shallow(torch.from_numpy(np.array(store.fragments)))
+        context = model.shallow(torch.from_numpy(np.array(store.resize)))[1]
+    for own, expected in zip(features.batch(np.arange(GROUP)), (*local, context), strict=True):
+        largest = float(expected.abs().max())
+        torch.testing.assert_close(own, expected, rtol=0, atol=2e-3 * largest)  # float16 on disk
+
+
+def test_rendering_changes_tone_and_not_structure(picture: Picture) -> None:
+    looks = [rendered(picture, np.random.default_rng(seed)) for seed in range(20)]
+    changes = [float(np.abs(look - picture).mean()) for look in looks]
+    assert max(changes) < 0.12  # a mild change of the whole
+    assert len({round(change, 4) for change in changes}) > 10
+    grey = picture.mean(axis=-1).ravel()
+    for look in looks:
+        assert look.dtype == np.float32
+        assert look.min() >= 0
+        assert look.max() <= 1
+        assert np.corrcoef(look.mean(axis=-1).ravel(), grey)[0, 1] > 0.99

@@ -19,7 +19,7 @@ LOSSES = ("correlation = 0.1", "correlation = 0.1\nranking = 0.2")
 def torchrun(path: Path, root: Path, work: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        "-m", "sdk.cli", "train", str(path), "--root", str(root), "--work", str(work),
+        "-m", "--", "sdk.cli", "train", str(path), "--root", str(root), "--work", str(work),
         "--device", "cpu", "--workers", "0", *more,
     ]  # fmt: skip
     surroundings = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -52,3 +52,11 @@ def test_two_processes_train_what_one_does_and_one_of_them_writes(
             assert bool(ours[name]) == bool(theirs[name])
             if ours[name]:
                 assert abs(float(ours[name]) - float(theirs[name])) < 1e-4, (ours["step"], name)
+
+
+def test_options_of_ours_that_begin_like_those_of_torchrun_arrive(
+    write: Write, rated_folder: Path, tmp_path: Path
+) -> None:
+    found = torchrun(write(LOSSES), rated_folder, tmp_path, "--start", "nobody=nothing.safetensors")
+    assert "ambiguous" not in found.stderr
+    assert "--start nobody=nothing.safetensors: there is no such file" in found.stderr
