@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,11 @@ def compiled_trunk(model: GlintEdge) -> Callable[[NDArray[np.uint8]], list[NDArr
         From views ``[B, 224, 224, 3]`` to strides 4 and 8, NCHW.
     """
     example = torch.zeros(2, 224, 224, 3, dtype=torch.uint8)
-    graph = openvino.convert_model(_Trunk(model).eval(), example_input=example)
+    free = {"view": {0: torch.export.Dim("batch")}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.export warns of its own insides
+        program = torch.export.export(_Trunk(model).eval(), (example,), dynamic_shapes=free)
+        graph = openvino.convert_model(program)
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
     compiled = openvino.compile_model(graph, "CPU", exact)
     return lambda views: list(compiled(views).to_tuple())
