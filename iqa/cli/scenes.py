@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from iqa.cli import second_stage as opt
+from iqa.cli.outputs import check_outputs, check_work
 from iqa.data.photos import Photo, read_folders
 from iqa.scenes.description import read_description, renew
 from iqa.scenes.fit import FitSettings
@@ -51,6 +52,8 @@ def scenes(
     seed: Annotated[int, typer.Option(min=0, help="Of frames and folds")] = 0,
 ) -> int:
     """Fit what finished weights say a frame shows; scores and all else stay as they are."""
+    check_work(work)
+    check_outputs(out=out, report=report, description=description)
     if description:
         read_description(description)  # refuse before minutes of frames
     model, digest = read_weights(weights)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from iqa.cli import second_stage as opt
+from iqa.cli.outputs import check_outputs, check_work
 from iqa.data.photos import read_folders
 from iqa.second_stage.files import read_text, write_json, write_text
 from iqa.second_stage.samples import samples_of
@@ -43,6 +44,8 @@ def uncertainty(
     seed: Annotated[int, typer.Option(min=0, help="Of frames and fit")] = 0,
 ) -> int:
     """Fit the uncertainty of finished weights; scores and all else stay as they are."""
+    check_work(work)
+    check_outputs(out=out, report=report, description=description, page=page)
     if description:
         read_limit(description)  # refuse before minutes of frames
     if page:

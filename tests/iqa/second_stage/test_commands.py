@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,12 @@ OF_BOTH = [
     ("start", "other", "Weights other cannot be used: it has no tensor 'context.blocks.0."),
     ("description", "none", "Model description none cannot be used"),
     ("description", "text", "Model description text "),
+    ("description", "none/d", "--description none/d: there is no folder none."),
+    ("work", "text", "--work text is a file; it must be a folder."),
+    ("out", "none/w", "--out none/w: there is no folder none. Choose a file in an existing, writ"),
+    ("out", ".", "--out .: this is a folder; it must be a file. Choose a file in an existing"),
+    ("report", "none/r", "--report none/r: there is no folder none."),
+    ("report", "text/r", "--report text/r: there is no folder text."),
 ]
 
 
@@ -66,6 +73,7 @@ OF_BOTH = [
         ("uncertainty", "means", "none", "Human scores none cannot be used"),
         ("uncertainty", "description", "object", "has no number abstain_above"),
         ("uncertainty", "page", "none", "Page none cannot be used"),
+        ("uncertainty", "page", "none/p", "--page none/p: there is no folder none."),
         *(("scenes", *case) for case in OF_BOTH),
         ("scenes", "description", "list", "Model description list is a JSON list"),
         ("scenes", "photos", "none", "Scenes none/index.csv cannot be used"),
@@ -87,6 +95,16 @@ def test_what_must_fail_is_refused_before_the_work(
     assert found.exit_code == 2
     assert reason in " ".join(found.output.split())
     assert not Path("work").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@both
+def test_what_is_write_protected_is_refused_too(command: str, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    found = run(command, report=tmp_path / "locked" / "report.json")
+    assert found.exit_code == 2
+    assert "locked is write-protected." in found.output
+    assert not (tmp_path / "work").exists()
 
 
 @both
