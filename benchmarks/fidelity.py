@@ -28,8 +28,7 @@ from benchmarks.machine import Disturbance, describe_machine
 from iqa import losses
 from iqa.bootstrap import intervals, resamples
 from iqa.metrics import srocc
-from iqa.uncertainty.frames import DRAW
-from iqa.uncertainty.samples import Samples, kept
+from iqa.uncertainty.samples import DRAW, Samples
 
 SCHEMA_VERSION = 1
 SEEDS = (0, 1, 2)
@@ -71,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     disturbance = Disturbance()
     fit, first, second = (
-        kept(options.work / f"{name}.npz") for name in ("fit", "calibrate", "report")
+        _kept(options.work / f"{name}.npz") for name in ("fit", "calibrate", "report")
     )
     found = {
         "schema_version": SCHEMA_VERSION,
@@ -86,6 +85,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(json.dumps({k: found[k] for k in ("order", "naming")}, indent=1))
     return 0
+
+
+def _kept(path: Path) -> Samples:
+    with np.load(path) as file:
+        return Samples(**{name: file[name] for name in file.files if name != "claim"})
 
 
 def _order(fit: Samples, held: Sequence[Samples]) -> dict[str, Any]:

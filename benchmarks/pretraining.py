@@ -29,18 +29,18 @@ from torch import Tensor, nn
 
 from benchmarks.machine import Disturbance, describe_machine
 from iqa.bootstrap import intervals, resamples
-from iqa.cli.uncertainty import read_photos
 from iqa.contrast.frames import SYNTHETIC, Frames
 from iqa.contrast.pretraining import Pretraining
 from iqa.contrast.probe import best_decay, out_of_fold, predicted
 from iqa.contrast.run import batches
+from iqa.data.photos import read_folders
 from iqa.metrics import srocc
 from iqa.models.glint_edge import VIEWS, GlintEdge
 from iqa.saqt.pictures import Picture
+from iqa.second_stage.weights import read_weights
 from iqa.training.takes import Takes
-from iqa.uncertainty.frames import read_opinions
-from iqa.uncertainty.samples import Plan
-from iqa.uncertainty.weights import read_weights
+from iqa.uncertainty.opinions import read_opinions
+from iqa.uncertainty.samples import plan_of
 
 Floats = NDArray[np.float64]
 SCHEMA_VERSION = 1
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     disturbance = Disturbance()
     model, _ = read_weights(options.weights)
-    photos = read_photos(options.photos)
+    photos = read_folders(options.photos)
     pool, classes = _pool(model, photos, options.work)
     held = _held_out(model, photos, options)
     found = {
@@ -189,7 +189,7 @@ def _held_out(
     path = options.work / "held_out.npz"
     if not path.is_file():
         held = [p for p in photos if p.split == "val"]
-        plan = Plan(held, DRAWS, 0, read_opinions(options.means))
+        plan = plan_of(held, DRAWS, 0, read_opinions(options.means))
         rows: dict[str, list[Any]] = {k: [] for k in ("trunk", "hidden", "score", "content")}
         for number in range(len(plan)):
             views, labels = plan.made(number)

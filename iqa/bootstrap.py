@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,3 +68,12 @@ def intervals(
         low, high = np.percentile(usable, tails) if len(usable) else (np.nan, np.nan)
         out.append((float(low), float(high)))
     return out
+
+
+def mean_of(values: NDArray[np.float64], contents: Sequence[str], seed: int = 0) -> dict[str, Any]:
+    """Mean and its 95 % interval over whole contents, as reports have them; None of nothing."""
+    if len(values) == 0:
+        return {"value": None, "interval95": None}
+    draws = resamples(len(values), seed, contents)
+    [(low, high)] = intervals(lambda rows: [float(values[rows].mean())], draws)
+    return {"value": round(float(values.mean()), 4), "interval95": [round(low, 4), round(high, 4)]}

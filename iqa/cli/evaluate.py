@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from iqa.cli import evaluate_options as opt
+from iqa.cli.outputs import check_outputs
 from sdk.cli import options as sdk_opt
 from sdk.cli.exits import EXIT_OK, exits_cleanly, say
 from sdk.errors import SourceError, UsageError
@@ -74,9 +75,7 @@ def evaluate(
 
 def _check_before_hours_of_scoring(json: Path | None, scatter: Path | None) -> None:
     """Refuse now what would fail at the end."""
-    for option, path in (("--json", json), ("--scatter", scatter)):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise UsageError(f"{option} {path}: there is no folder {path.parent}.")
+    check_outputs(json=json, scatter=scatter)
     if scatter is not None:
         from iqa.scatter import check_matplotlib
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress as Bar
 
-from iqa.cli.uncertainty import read_photos
-from iqa.data.photos import Photo
-from iqa.scenes.description import read_description, renew, write_json
+from iqa.cli import second_stage as opt
+from iqa.cli.outputs import check_outputs, check_work
+from iqa.data.photos import Photo, read_folders
+from iqa.scenes.description import read_description, renew
 from iqa.scenes.fit import FitSettings
 from iqa.scenes.labels import Scenes, read_scenes, scene_names
-from iqa.scenes.samples import Plan, samples_of
+from iqa.scenes.samples import Samples, plan_of
 from iqa.scenes.stage import fit_and_judge
-from iqa.uncertainty.weights import read_weights, write_weights
+from iqa.second_stage.files import write_json
+from iqa.second_stage.samples import samples_of
+from iqa.second_stage.weights import read_weights, write_weights
 from sdk.cli.exits import exits_cleanly
 from sdk.errors import UsageError
 
@@ -33,37 +33,34 @@ class Loss(str, Enum):
 
 @exits_cleanly
 def scenes(
-    weights: Annotated[Path, typer.Argument(help="Trained glint-edge weights, safetensors")],
+    weights: opt.Weights,
     work: Annotated[Path, typer.Option(help="Folder for the features, which are kept")],
-    photos: Annotated[list[Path], typer.Option(help="Photo folders with an index.csv; repeatable")],
-    out: Annotated[Path, typer.Option(help="Where the weights with the head go, safetensors")],
+    photos: opt.Photos,
+    out: opt.Out,
     table: Annotated[
         Path | None,
         typer.Option("--scenes", help="CSV of file,scene; without, the column of each index.csv"),
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Where the figures go, JSON")] = None,
+    report: opt.Report = None,
     description: Annotated[
         Path | None, typer.Option(help="Description for the export, whose labels are renewed")
     ] = None,
     loss: Annotated[Loss, typer.Option(help="Of the fit")] = Loss.cross_entropy,
     folds: Annotated[int, typer.Option(min=2, help="Parts of the photographs to judge on")] = 5,
     draws: Annotated[int, typer.Option(min=1, help="Of each photograph")] = 1,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that distort")] = 2,
+    workers: opt.Workers = 2,
     seed: Annotated[int, typer.Option(min=0, help="Of frames and folds")] = 0,
 ) -> int:
     """Fit what finished weights say a frame shows; scores and all else stay as they are."""
+    check_work(work)
+    check_outputs(out=out, report=report, description=description)
     if description:
         read_description(description)  # refuse before minutes of frames
     model, digest = read_weights(weights)
     known = read_scenes([table] if table else [folder / "index.csv" for folder in photos])
-    chosen = with_scenes(read_photos(photos), known)
-    plan = Plan(chosen, draws, seed)
-    with Bar(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("frames", total=len(plan))
-        samples = samples_of(
-            model, plan, work / "scenes.npz", digest, workers,
-            lambda done: bar.update(task, completed=done),
-        )  # fmt: skip
+    chosen = with_scenes(read_folders(photos), known)
+    plans = {"scenes": plan_of(chosen, draws, seed)}
+    samples = Samples(**samples_of(model, digest, plans, work, workers)["scenes"])
     settings = FitSettings(loss=loss.value)
     unseen = [photo.path.name for photo in chosen if photo.split == "val"]
     head, found = fit_and_judge(samples, known, settings, folds, seed, unseen)

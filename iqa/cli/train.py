@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from iqa.cli import train_options as opt
+from iqa.cli.outputs import check_outputs, check_work
 from sdk.cli.exits import EXIT_OK, exits_cleanly, say
 from sdk.errors import UsageError
 
@@ -55,7 +56,9 @@ def train(
     path = find_recipe(recipe)
     work = work or Path("runs") / path.stem
     out = out or work / "weights.safetensors"
-    _check_folder(work, out)
+    check_work(work)
+    if work.is_dir() or out.absolute().parent != work.absolute():
+        check_outputs(out=out)
     _need_libraries()
     from iqa.training.places import Places
     from iqa.training.recipe import Recipe
@@ -153,16 +156,6 @@ def starts_of(
         if not found[part].is_file():
             raise UsageError(f"{flag} {word}: there is no such file.")
     return found
-
-
-def _check_folder(work: Path, out: Path) -> None:
-    """Refuse now what would fail at the end."""
-    if work.exists() and not work.is_dir():
-        raise UsageError(f"--work {work} is a file; it must be a folder.")
-    if out.absolute().parent != work.absolute() and not out.absolute().parent.is_dir():
-        raise UsageError(f"--out {out}: there is no folder {out.parent}.")
-    if out.is_dir():
-        raise UsageError(f"--out {out} is a folder; it must be a file.")
 
 
 def _need_libraries() -> None:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import Progress as Bar
 
-from iqa.data.photos import Photo, read_folder
+from iqa.cli import second_stage as opt
+from iqa.cli.outputs import check_outputs, check_work
+from iqa.data.photos import read_folders
+from iqa.second_stage.files import read_text, write_json, write_text
+from iqa.second_stage.samples import samples_of
+from iqa.second_stage.weights import read_weights, write_weights
 from iqa.uncertainty.fit import FitSettings
-from iqa.uncertainty.frames import read_opinions
+from iqa.uncertainty.opinions import read_opinions
 from iqa.uncertainty.page import read_page, update_page
-from iqa.uncertainty.samples import Plan, Samples, samples_of
+from iqa.uncertainty.samples import Samples, plan_of
 from iqa.uncertainty.shares import share_out
 from iqa.uncertainty.stage import OURS, fit_and_judge
-from iqa.uncertainty.weights import read_weights, write_weights
 from sdk.cli.exits import exits_cleanly
 from sdk.errors import UsageError
 
@@ -28,43 +28,41 @@ LIMIT = re.compile(r'"abstain_above":\s*([\d.]+)')
 
 @exits_cleanly
 def uncertainty(
-    weights: Annotated[Path, typer.Argument(help="Trained glint-edge weights, safetensors")],
+    weights: opt.Weights,
     work: Annotated[Path, typer.Option(help="Folder for the features; a stopped run goes on")],
-    photos: Annotated[list[Path], typer.Option(help="Photo folders with an index.csv; repeatable")],
+    photos: opt.Photos,
     means: Annotated[Path, typer.Option(help="type,level,mean,std rows of human scores")],
-    out: Annotated[Path, typer.Option(help="Where the weights with the head go, safetensors")],
-    report: Annotated[Path | None, typer.Option(help="Where the figures go, JSON")] = None,
+    out: opt.Out,
+    report: opt.Report = None,
     description: Annotated[
         Path | None, typer.Option(help="Description for the export, whose limit is renewed")
     ] = None,
     page: Annotated[Path | None, typer.Option(help="Page whose figures to renew")] = None,
     draws: Annotated[int, typer.Option(min=1, help="Of each training photograph")] = 1,
     held_out_draws: Annotated[int, typer.Option(min=1, help="Of each validation photograph")] = 4,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that distort")] = 2,
+    workers: opt.Workers = 2,
     seed: Annotated[int, typer.Option(min=0, help="Of frames and fit")] = 0,
 ) -> int:
     """Fit the uncertainty of finished weights; scores and all else stay as they are."""
+    check_work(work)
+    check_outputs(out=out, report=report, description=description, page=page)
     if description:
         read_limit(description)  # refuse before minutes of frames
     if page:
         read_page(page)
     model, digest = read_weights(weights)
     opinions = read_opinions(means)
-    shares = share_out(read_photos(photos))
-    samples: dict[str, Samples] = {}
-    with Bar(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        for name, some in shares.items():
-            plan = Plan(some, draws if name == "fit" else held_out_draws, seed, opinions)
-            task = bar.add_task(f"frames to {name}", total=len(plan))
-            samples[name] = samples_of(
-                model, plan, work / f"{name}.npz", digest, workers,
-                lambda done, task=task: bar.update(task, completed=done),
-            )  # fmt: skip
+    plans = {
+        name: plan_of(some, draws if name == "fit" else held_out_draws, seed, opinions)
+        for name, some in share_out(read_folders(photos)).items()
+    }
+    made = samples_of(model, digest, plans, work, workers)
+    samples = {name: Samples(**rows) for name, rows in made.items()}
     head, found = fit_and_judge(samples, FitSettings(seed=seed))
     found = {"weights": digest[:12], **found}
     write_weights(weights, "uncertainty", head, out)
     if report:
-        report.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        write_json(report, found)
     if description:
         renew(description, found["abstain_above"])
     if page:
@@ -73,34 +71,15 @@ def uncertainty(
     return 0
 
 
-def read_photos(folders: list[Path]) -> list[Photo]:
-    """The photographs of all folders.
-
-    Raises:
-        UsageError: A folder has no index.csv, or that lacks a column.
-    """
-    photos = []
-    for folder in folders:
-        try:
-            photos += read_folder(folder)
-        except (OSError, UnicodeDecodeError, KeyError) as error:
-            reason = f"it has no column {error}" if isinstance(error, KeyError) else error
-            raise UsageError(
-                f"Photographs {folder} cannot be used: {reason}.",
-                hint="Give a folder whose index.csv has the columns file, split and licence.",
-            ) from error
-    return photos
-
-
 def renew(description: Path, limit: float) -> None:
     """Put the limit into the description that an export reads; the rest stays as it is laid out.
 
     Raises:
         UsageError: As :func:`read_limit` does.
+        SinkError: The file cannot be written.
     """
     text, place = read_limit(description)
-    text = text[: place.start(1)] + str(limit) + text[place.end(1) :]
-    description.write_text(text, encoding="utf-8")
+    write_text(description, text[: place.start(1)] + str(limit) + text[place.end(1) :])
 
 
 def read_limit(description: Path) -> tuple[str, re.Match[str]]:
@@ -109,10 +88,7 @@ def read_limit(description: Path) -> tuple[str, re.Match[str]]:
     Raises:
         UsageError: The file cannot be read, or has no such field.
     """
-    try:
-        text = description.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"Model description {description} cannot be used: {error}.") from error
+    text = read_text("Model description", description)
     found = LIMIT.search(text)
     if found is None:
         raise UsageError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
 from iqa.distortions.kadid import Picture, from_bytes
-from sdk.errors import SourceError
+from sdk.errors import SourceError, UsageError
 
 # Licences that name their terms for the picture itself. Left out: rows whose licence is only the
 # repository's and lists that do not say which of several licences holds.
@@ -47,3 +48,22 @@ def read_folder(root: Path) -> list[Photo]:
         for row in rows
         if accepted(row["licence"])
     ]
+
+
+def read_folders(folders: Sequence[Path]) -> list[Photo]:
+    """The photographs of all folders.
+
+    Raises:
+        UsageError: A folder has no index.csv, or that lacks a column.
+    """
+    photos = []
+    for folder in folders:
+        try:
+            photos += read_folder(folder)
+        except (OSError, UnicodeDecodeError, KeyError) as error:
+            reason = f"it has no column {error}" if isinstance(error, KeyError) else error
+            raise UsageError(
+                f"Photographs {folder} cannot be used: {reason}.",
+                hint="Give a folder whose index.csv has the columns file, split and licence.",
+            ) from error
+    return photos

@@ -1,14 +1,15 @@
-"""What is written beside weights that know scenes: figures, and the export's description."""
+"""The export's description of weights that know scenes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from iqa.models.glint_edge import OUTPUTS
-from sdk.errors import SinkError, UsageError
+from iqa.second_stage.files import read_text, write_json
+from sdk.errors import UsageError
 
 
 def read_description(path: Path) -> dict[str, Any]:
@@ -18,8 +19,8 @@ def read_description(path: Path) -> dict[str, Any]:
         UsageError: The file cannot be read or is no JSON object.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        found = json.loads(read_text("Model description", path))
+    except (json.JSONDecodeError, RecursionError) as error:
         raise UsageError(f"Model description {path} cannot be used: {error}.") from error
     if isinstance(found, dict):
         return found
@@ -39,16 +40,3 @@ def renew(path: Path, labels: Sequence[str]) -> None:
     fields = read_description(path)
     fields |= {"outputs": [*OUTPUTS, "scenes"], "scene_labels": list(labels)}
     write_json(path, fields)
-
-
-def write_json(path: Path, fields: Mapping[str, Any]) -> None:
-    """An object with indentation.
-
-    Raises:
-        SinkError: The file cannot be written.
-    """
-    text = json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SinkError(f"{path} cannot be written: {error.strerror}.") from error

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from iqa.bootstrap import intervals, resamples
+from iqa.bootstrap import mean_of
 from iqa.models.scene_head import SceneHead
 from iqa.scenes.fit import LOSSES, FitSettings, fit_head
 from iqa.scenes.labels import Scenes, as_matrix, scene_names
@@ -49,7 +49,7 @@ def fit_and_judge(
     fold = folds_of(samples.content, folds, seed)
     found = {
         feature: {
-            loss: left_out(getattr(samples, feature), labels, fold, replaced(settings, loss))
+            loss: left_out(getattr(samples, feature), labels, fold, replace(settings, loss=loss))
             for loss in LOSSES
         }
         for feature in FEATURES
@@ -60,7 +60,7 @@ def fit_and_judge(
     parts = parts_of(samples, unseen)
     return head, {
         "labels": list(names),
-        "settings": dataclasses.asdict(settings),
+        "settings": asdict(settings),
         "frames": len(samples),
         "photographs": len(np.unique(samples.content)),
         "folds": folds,
@@ -75,11 +75,6 @@ def fit_and_judge(
         },
         "by_scene": by_scene(chosen, labels, names, samples),
     }
-
-
-def replaced(settings: FitSettings, loss: str) -> FitSettings:
-    """The settings with another loss."""
-    return dataclasses.replace(settings, loss=loss)
 
 
 def folds_of(content: NDArray[np.str_], folds: int, seed: int) -> NDArray[np.int64]:
@@ -140,18 +135,10 @@ def accuracies(
     samples: Samples, right: Right, parts: Mapping[str, Rows], seed: int
 ) -> dict[str, Any]:
     """Mean of ``right`` over each part, with intervals over photographs."""
-    out = {}
-    for name, rows in parts.items():
-        some = right[rows]
-        draws = resamples(len(some), seed, samples.content[rows].tolist())
-        [interval] = intervals(lambda drawn, some=some: [some[drawn].mean()], draws)
-        low, high = interval
-        out[name] = {
-            "n": len(some),
-            "value": round(float(some.mean()), 4),
-            "interval95": [round(low, 4), round(high, 4)],
-        }
-    return out
+    return {
+        name: {"n": int(rows.sum()), **mean_of(right[rows], samples.content[rows], seed)}
+        for name, rows in parts.items()
+    }
 
 
 def by_scene(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from iqa.second_stage.files import read_text, write_text
 from iqa.uncertainty.stage import OURS
 from sdk.errors import UsageError
 
@@ -18,11 +19,12 @@ def update_page(page: Path, report: Mapping[str, Any]) -> None:
 
     Raises:
         UsageError: The page cannot be read or lacks the markers.
+        SinkError: It cannot be written.
     """
     text = read_page(page)
     head, rest = text.split(BEGIN, 1)
     tail = rest.split(END, 1)[1]
-    page.write_text(f"{head}{BEGIN}\n\n{render(report)}\n\n{END}{tail}", encoding="utf-8")
+    write_text(page, f"{head}{BEGIN}\n\n{render(report)}\n\n{END}{tail}")
 
 
 def read_page(page: Path) -> str:
@@ -31,10 +33,7 @@ def read_page(page: Path) -> str:
     Raises:
         UsageError: As for :func:`update_page`.
     """
-    try:
-        text = page.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"Page {page} cannot be used: {error}.") from error
+    text = read_text("Page", page)
     if text.find(BEGIN) < 0 or text.find(END) < text.find(BEGIN):
         raise UsageError(
             f"Page {page} has no {BEGIN} … {END}.", hint="Put both where the figures belong."

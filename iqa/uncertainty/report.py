@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from iqa.bootstrap import intervals, resamples
+from iqa.bootstrap import mean_of
 from iqa.models.uncertainty_head import UncertaintyHead
 from iqa.uncertainty.calibration import coverage
 from iqa.uncertainty.causes import GROUPS, membership
@@ -19,7 +19,6 @@ from iqa.uncertainty.samples import Samples
 
 LEVELS = (0.5, 0.8, 0.9)
 VISIBLE = 4.0  # mean opinion, MOS points, below which a fault is plain to see
-SEED = 0
 
 Floats = NDArray[np.float64]
 
@@ -39,10 +38,8 @@ def coverage_report(samples: Samples, sigma: Floats) -> dict[str, Any]:
             "contents_from": round(min(by_content), 4),
             "contents_to": round(max(by_content), 4),
         }
-    mean_alone = samples.where(rated)
     out["90% of the settings' means"] = mean_of(
-        (np.abs(mean_alone.score - mean_alone.opinion) <= 1.645 * sigma).astype(float),
-        some.content,
+        (np.abs(some.score - some.opinion) <= 1.645 * sigma).astype(float), some.content
     )
     return out
 
@@ -60,10 +57,7 @@ def likelihood_report(samples: Samples, sigmas: Mapping[str, Floats]) -> dict[st
     }
     base = next(iter(values.values()))
     return {
-        name: {
-            **mean_of(v, some.content),
-            "against_first": mean_of(v - base, some.content),
-        }
+        name: {**mean_of(v, some.content), "against_first": mean_of(v - base, some.content)}
         for name, v in values.items()
     }
 
@@ -109,15 +103,3 @@ def parts_report(samples: Samples, head: UncertaintyHead) -> dict[str, Any]:
         for name, chosen in rows.items()
         if chosen.any()
     }
-
-
-def mean_of(values: Floats, contents: Sequence[str] | NDArray[np.str_]) -> dict[str, Any]:
-    """Mean and its 95 % interval over whole contents; None of nothing."""
-    if len(values) == 0:
-        return {"value": None, "interval95": None}
-
-    def mean(rows: NDArray[np.intp]) -> list[float]:
-        return [float(values[rows].mean())]
-
-    [(low, high)] = intervals(mean, resamples(len(values), SEED, list(contents)))
-    return {"value": round(float(values.mean()), 4), "interval95": [round(low, 4), round(high, 4)]}

@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.iqa.uncertainty.conftest import photographs
+from tests.iqa.second_stage.conftest import photographs
 
 __all__ = ["photographs"]

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from iqa.data.photos import read_folder
 from iqa.models.glint_edge import DISTORTION_LABELS
 from iqa.uncertainty.causes import GROUPS, LABELS_OF_GROUP, groups_of, membership
-from iqa.uncertainty.frames import DRAW, cases, read_opinions
+from iqa.uncertainty.opinions import read_opinions
+from iqa.uncertainty.samples import plan_of
 from iqa.uncertainty.shares import share_out
 from sdk.errors import UsageError
 
@@ -22,19 +22,14 @@ def test_groups_hold_known_labels_once() -> None:
     assert membership().sum() == len(labels)
 
 
-def test_a_draw_holds_the_clean_frame_and_its_faults(photographs: Path, means: Path) -> None:
-    photo, opinions = read_folder(photographs)[0], read_opinions(means)
-    found = cases(photo, 0, 7, opinions)
-    assert len(found) == DRAW
-    assert not found[0].groups.any()
-    assert found[0].opinion.mean == pytest.approx(4.62)
-    assert [case.rated for case in found] == [True] * 5 + [False]
-    assert all(case.image.shape == found[0].image.shape for case in found)
-    assert all(not np.array_equal(case.image, found[0].image) for case in found[1:5])
-    again, other = cases(photo, 0, 7, opinions), cases(photo, 1, 7, opinions)
-    for one, same in zip(found, again, strict=True):
-        assert np.array_equal(one.image, same.image)
-    assert not np.array_equal(other[0].image, found[0].image)
+def test_a_draw_is_labelled_with_opinions_and_causes(photographs: Path, means: Path) -> None:
+    plan = plan_of(read_folder(photographs), 1, 7, read_opinions(means))
+    views, labels = plan.made(0)
+    assert {len(views), *map(len, labels.values())} == {6}
+    assert labels["rated"] == [True] * 5 + [False]
+    assert labels["opinion"][0] == pytest.approx(25 * 3.62)
+    assert labels["deviation"] == pytest.approx([0.2 * 25] * 5 + [0])
+    assert not labels["groups"][0].any()
 
 
 def test_no_photograph_serves_twice(photographs: Path) -> None:
@@ -60,6 +55,6 @@ def test_no_photograph_serves_twice(photographs: Path) -> None:
 def test_scores_that_lack_something_say_what(
     means: Path, change: tuple[str, str], reason: str
 ) -> None:
-    means.write_text(means.read_text().replace("\r\n", "\n").replace(*change))
+    means.write_text(means.read_text().replace(*change))
     with pytest.raises(UsageError, match=reason):
         read_opinions(means)
