@@ -22,7 +22,7 @@ from iqa.data.synthesis import GROUP, Synthesis
 from iqa.distortions.kadid import TYPES
 from iqa.evaluate import LEVELS, Picture8, distorted_set, rated_report, synthetic_report
 from iqa.models.glint_edge import GlintEdge
-from iqa.training.networks import build_network
+from iqa.training.networks import build_network, load_whole
 from iqa.training.recipe import Cached, Recipe
 from iqa.validate import fit_of
 from sdk import Scorer
@@ -86,7 +86,7 @@ def validate(
     """Compare the fit on frames trained on with the fit on validation photographs."""
     recipe = Recipe.read(recipe_file)
     model = fresh_model(recipe).eval()
-    model.load_state_dict({name: value.float() for name, value in load_file(weights).items()})
+    load_whole(model, load_file(weights), f"--weights {weights}")
     for split in ("train", "val"):
         found = fit_of(model, Store.open(work / split), Features.open(work / split))
         print(f"{split}: n {found['n']}, SROCC {found['srocc']:.3f}, mae {found['mae']:.2f} MOS")

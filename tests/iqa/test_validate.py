@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+from typer.testing import CliRunner
 
-from iqa.data.features import SHAPES, Features
-from iqa.data.store import Store
-from iqa.models.glint_edge import DISTORTION_LABELS, build
+from iqa.__main__ import app
+from iqa.data.features import SHAPES, Features, write_features
+from iqa.data.photos import read_folder
+from iqa.data.store import Store, write_store
+from iqa.data.synthesis import Synthesis
+from iqa.distortions.kadid import TYPES
+from iqa.models.glint_edge import DISTORTION_LABELS, GlintEdge, build
+from iqa.models.uncertainty_head import state_without_head
 from iqa.validate import fit_of
 
 
@@ -30,3 +39,20 @@ def test_trusted_samples_alone_are_compared() -> None:
     assert found["n"] == 27
     assert found["srocc"] == pytest.approx(1)
     assert found["mae"] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_the_command_takes_weights_as_training_writes_them(
+    photo_folder: Path, tmp_path: Path, repository: Path
+) -> None:
+    model = GlintEdge().eval()
+    means = {(kind, level): 4.7 - 0.6 * level for kind in TYPES for level in range(1, 6)}
+    for split in ("train", "val"):
+        write_store(tmp_path / split, Synthesis(read_folder(photo_folder), means, 4), 2, workers=1)
+        write_features(tmp_path / split, model)
+    recipe = str(repository / "iqa/recipes/glint_edge.toml")
+    for name, state in (("bare", state_without_head(model)), ("whole", model.state_dict())):
+        save_file({n: v.contiguous() for n, v in state.items()}, tmp_path / name)
+        words = ["validate", recipe, "--work", str(tmp_path), "--weights", str(tmp_path / name)]
+        found = CliRunner().invoke(app, words)
+        assert found.exit_code == 0, found.output
+        assert "val: n " in found.output
