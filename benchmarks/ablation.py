@@ -110,14 +110,14 @@ def _run(variant: str, recipe: Recipe, sources: Sources, start: Path, judged: Ju
     steps = iter(track(range(recipe.steps or 0), f"{variant}, seed {recipe.seed}"))
     trainer = trained(variant, recipe, sources, start, lambda: next(steps))
     next(steps, None)  # ends the bar
-    return judged.scores(trainer.average, recipe.precision)
+    return judged.scores(trainer.average)
 
 
 def _finished(path: Path, judged: Judged) -> Scores:
     """Of weights of a whole training; their trunk must be the judged frames' own."""
     model = GlintEdge().eval()
     load_whole(model, load_file(path), f"--model {path}")
-    return judged.scores(model, "fp32")
+    return judged.scores(model)
 
 
 def table(results: dict[str, Any]) -> Iterator[str]:

@@ -48,13 +48,12 @@ class Judged:
         self.maps = [found[name] for name in SHAPES]
 
     @torch.inference_mode()
-    def scores(self, model: nn.Module, precision: str) -> Scores:
-        """What a model says of each."""
+    def scores(self, model: nn.Module) -> Scores:
+        """What a model says of each, in fp32: bf16 would make ties of near scores."""
         network, found = GlintEdgeNetwork(), []
         for first in range(0, len(self.maps[0]), CHUNK):
             raw = [torch.from_numpy(m[first : first + CHUNK]) for m in self.maps]
-            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-                quality = network.look(model, network.inputs(model, raw)).quality
+            quality = network.look(model, network.inputs(model, raw)).quality
             found.append(100 * quality.double().numpy())
         return np.concatenate(found).reshape(self.photos, -1)
 

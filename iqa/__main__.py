@@ -11,6 +11,7 @@ from rich.progress import track
 from safetensors.torch import load_file
 
 from iqa.card import update_card
+from iqa.cli.outputs import check_outputs
 from iqa.cli.pretrain import pretrain
 from iqa.cli.scenes import scenes
 from iqa.cli.uncertainty import uncertainty
@@ -104,6 +105,7 @@ def evaluate(
     card: Annotated[Path | None, typer.Option(help="Model card whose results to renew")] = None,
 ) -> int:
     """Judge a bundle on distorted clean pictures and on rated ones."""
+    check_outputs(out=out, card=card)
     report: dict[str, object] = {}
     with Scorer(model, precision="fp32") as scorer:
         report["model"], report["backend"] = scorer.model_id, f"{scorer.backend} {scorer.precision}"

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 from safetensors.torch import save
 
+from iqa.cli.outputs import check_outputs, check_work
 from iqa.cli.train import find_recipe, starts_of
 from iqa.contrast.frames import Frames
 from iqa.contrast.pretraining import Pretraining
@@ -56,6 +57,9 @@ def pretrain(
     workers: Annotated[int, typer.Option(min=1, help="Processes that make frames")] = 2,
 ) -> int:
     """Pretrain a network without opinions, on distortions and levels and on footage of your own."""
+    check_work(work)
+    if out.absolute().parent != work.absolute():  # which is made
+        check_outputs(out=out)
     settings = Recipe.read(find_recipe(recipe))
     starts = starts_of(start or [])
     model, network = build_network(settings.model, settings.seed)
