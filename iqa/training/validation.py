@@ -47,8 +47,8 @@ def validate(trainer: Trainer, batches: Iterable[Batch], crops: int) -> Verdict:
     found: list[list[Tensor | None]] = []
     for batch in batches:
         batch = batch.to(trainer.device)
-        with trainer.autocast():
-            outputs = network.look(trainer.average, network.inputs(trainer.average, batch.inputs))
+        # in fp32 whatever the training's precision is: that is what will be exported
+        outputs = network.look(trainer.average, network.inputs(trainer.average, batch.inputs))
         outputs = outputs.map(lambda v: v.reshape(-1, crops, *v.shape[1:]).mean(1).cpu())
         labels = [getattr(batch, name).cpu() for name in LABELS]
         found.append([*(getattr(outputs, f.name) for f in fields(Outputs)), *labels])

@@ -4,8 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
-from iqa.models.glint_edge import DISTORTION_LABELS, UNCERTAINTY_LABELS, GlintEdge, build
+from iqa.models.glint_edge import (
+    DISTORTION_LABELS,
+    TAPS,
+    UNCERTAINTY_LABELS,
+    GlintEdge,
+    PatchConv,
+    build,
+)
 from iqa.models.integration import ChannelAttention, Integration, SpatialEnhancement
 from iqa.models.mobilenet import SameConv, load_features, stages
 
@@ -122,3 +130,15 @@ def test_pretrained_stages_all_load(shared_data: Path) -> None:
     model.load_imagenet(weights)
     loaded = model.local.deep["13"].conv[2].weight
     torch.testing.assert_close(loaded, weights["features.13.conv.2.weight"].float())
+
+
+@pytest.mark.parametrize(("channels", "size"), TAPS.values())
+def test_patches_are_convolved_as_by_torch_and_in_bf16_too(channels: int, size: int) -> None:
+    """On a CPU with AMX the direct form fails this in bf16 for 24 channels in patches of 4."""
+    torch.manual_seed(3)
+    conv, x = PatchConv(channels, 96, size).eval(), torch.randn(2, channels, 56, 56)
+    with torch.inference_mode():
+        expected = nn.Conv2d.forward(conv, x)
+        torch.testing.assert_close(conv(x), expected, rtol=0, atol=1e-5)
+        with torch.autocast("cpu", torch.bfloat16):
+            torch.testing.assert_close(conv(x).float(), expected, rtol=0, atol=0.03)

@@ -195,6 +195,21 @@ def test_lower_precision_trains_alike_and_resumes(
     assert same(run.trainer.model.state_dict(), resumed.trainer.model.state_dict())
 
 
+def test_validation_is_in_fp32_as_what_is_exported(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make(("seed = 3", 'seed = 3\nprecision = "bf16"'))
+    network, seen = run.trainer.network, []
+
+    def look(model: torch.nn.Module, inputs: object) -> object:
+        seen.append((model.training, torch.is_autocast_enabled("cpu")))
+        return type(network).look(network, model, inputs)
+
+    monkeypatch.setattr(network, "look", look)
+    run.finish(until=run.clock.total)
+    assert set(seen) == {(True, True), (False, False)}
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_a_gpu_trains_and_resumes(
