@@ -30,17 +30,16 @@ from rich.progress import track
 from safetensors.torch import load_file
 
 from benchmarks.ablation_judging import Judged, Scores, figures
-from benchmarks.ablation_variants import FROZEN, FULL, VARIANTS, short, trained
+from benchmarks.ablation_taps import TapNetwork, TapSource, compiled_stages
+from benchmarks.ablation_variants import FULL, VARIANTS, short, trained
 from benchmarks.machine import describe_machine
+from iqa.data.features import SHAPES
 from iqa.data.labels import read_type_level
 from iqa.data.photos import read_folder
 from iqa.models.glint_edge import GlintEdge
 from iqa.qfm.token_store import Plan
 from iqa.training.networks import GlintEdgeNetwork, load_whole
-from iqa.training.places import Places, open_sources
 from iqa.training.recipe import Recipe
-from iqa.training.sources import Sources
-from iqa.training.takes import Takes
 from sdk.errors import FramescoreError
 
 SCHEMA_VERSION = 1
@@ -51,6 +50,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "ablation"
 CARD = ROOT / "docs" / "models" / "glint-edge.md"
 MARK = re.compile(r"(<!-- ablation -->\n).*?(<!-- /ablation -->)", re.DOTALL)
 JUDGED = tuple((kind, level) for kind in range(1, 26) for level in (2, 4))
+TAPPED = ("local4", "local8", "local16", "context16")
 NEEDED = ("work", "start", "photos", "means", "out")
 # Written before the first run.
 EXPECTED = (
@@ -70,11 +70,14 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Train every variant with every seed and judge; what was done is not done again."""
     cv2.setNumThreads(1)
     base, means = Recipe.read(RECIPE), read_type_level(options.means)
-    sources = open_sources(base.data, Places(options.work), Takes(GlintEdgeNetwork.views), 0)
     photos = [photo for folder in options.photos for photo in read_folder(folder)]
     chosen = tuple(p for p in photos if p.split == "val")[: options.most]
     folder = options.work / "ablation"
-    judged = Judged(folder, Plan(chosen, (JUDGED,) * len(chosen), SEED), options.start)
+    model = GlintEdge().eval()
+    model.load_imagenet(load_file(options.start))
+    judged = Judged(folder, Plan(chosen, (JUDGED,) * len(chosen), SEED), model)
+    groups = options.steps * base.batch
+    source = TapSource(options.work / "train", groups, compiled_stages(model), folder)
     cubes: dict[str, list[Scores]] = {variant: [] for variant in VARIANTS}
     for seed in options.seeds:
         recipe = short(base, options.steps, seed, options.precision)
@@ -82,7 +85,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
             path = folder / f"{options.steps}-{options.precision}-{variant}-{seed}.npy"
             if not path.is_file():
                 with torch.random.fork_rng():
-                    np.save(path, _run(variant, recipe, sources, options.start, judged))
+                    np.save(path, _run(variant, recipe, source, options.start, judged))
             found.append(np.load(path))
     opinions = np.array([means[setting] for setting in JUDGED])
     stacked = {variant: np.stack(found) for variant, found in cubes.items()}
@@ -93,9 +96,9 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         "machine": describe_machine(),
         "seeds": options.seeds,
         "steps": options.steps,
-        "batch": base.batch * sources.train.frames,
+        "batch": base.batch * source.frames,
+        "frames": len(source) * source.frames,
         "precision": options.precision,
-        "frozen": FROZEN,
         "judged": {"photographs": len(chosen), "settings": len(JUDGED)},
         "expected": EXPECTED,
         "figures": figures(stacked, opinions, FULL),
@@ -106,25 +109,25 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
-def _run(variant: str, recipe: Recipe, sources: Sources, start: Path, judged: Judged) -> Scores:
+def _run(variant: str, recipe: Recipe, source: TapSource, start: Path, judged: Judged) -> Scores:
     steps = iter(track(range(recipe.steps or 0), f"{variant}, seed {recipe.seed}"))
-    trainer = trained(variant, recipe, sources, start, lambda: next(steps))
+    trainer = trained(variant, recipe, source, start, lambda: next(steps))
     next(steps, None)  # ends the bar
-    return judged.scores(trainer.average)
+    return judged.scores(trainer.average, TapNetwork(), TAPPED)
 
 
 def _finished(path: Path, judged: Judged) -> Scores:
     """Of weights of a whole training; their trunk must be the judged frames' own."""
     model = GlintEdge().eval()
     load_whole(model, load_file(path), f"--model {path}")
-    return judged.scores(model)
+    return judged.scores(model, GlintEdgeNetwork(), tuple(SHAPES))
 
 
 def table(results: dict[str, Any]) -> Iterator[str]:
     """Yield the lines of one experiment, as Markdown."""
     judged, seeds = results["judged"], results["seeds"]
     yield (
-        f"{results['steps']} steps of {results['batch']} frames from ImageNet's weights, with the "
+        f"{results['steps']} steps of {results['batch']} frames from ImageNet's weights, the "
         f"convolutions up to stride 16 frozen ({results['precision']}), {len(seeds)} seeds; judged "
         f"on {judged['photographs']} validation photographs at {judged['settings']} settings. "
         "Means over seeds; 95 % intervals of the differences over photographs, in pairs. Spread is "

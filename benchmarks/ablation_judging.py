@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import track
-from safetensors.torch import load_file
-from torch import nn
 
+from benchmarks.ablation_taps import compiled_stages, stride16
 from iqa.bootstrap import intervals, resamples
+from iqa.data.features import CHUNK as STAGE_CHUNK
 from iqa.data.features import SHAPES, compiled_trunk
 from iqa.data.store import views_of
 from iqa.models.glint_edge import GlintEdge
@@ -32,29 +32,38 @@ class Judged:
     Args:
         folder: Where they are kept.
         plan: Which frames.
-        start: The trunk's weights.
+        model: With ImageNet's weights.
     """
 
-    def __init__(self, folder: Path, plan: Plan, start: Path) -> None:
+    def __init__(self, folder: Path, plan: Plan, model: GlintEdge) -> None:
         self.photos = len(plan.photos)
         path = folder / f"judged-{plan.identity()[:12]}.npz"
         if not path.is_file():
             folder.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(f".{np.random.default_rng().integers(2**32)}.part")
             with part.open("wb") as stream:
-                np.savez(stream, **_features(plan, start))
+                np.savez(stream, **_features(plan, model))
             part.replace(path)
         found = np.load(path)
-        self.maps = [found[name] for name in SHAPES]
+        self.maps = {name: found[name] for name in found.files}
 
     @torch.inference_mode()
-    def scores(self, model: nn.Module) -> Scores:
-        """What a model says of each, in fp32: bf16 would make ties of near scores."""
-        network, found = GlintEdgeNetwork(), []
-        for first in range(0, len(self.maps[0]), CHUNK):
-            raw = [torch.from_numpy(m[first : first + CHUNK]) for m in self.maps]
-            quality = network.look(model, network.inputs(model, raw)).quality
-            found.append(100 * quality.double().numpy())
+    def scores(self, model: GlintEdge, network: GlintEdgeNetwork, names: Sequence[str]) -> Scores:
+        """What a model says of each: in bf16, but for the head, where near scores would be ties.
+
+        Args:
+            model: Of the network.
+            network: How to feed it.
+            names: Of the maps that it takes.
+        """
+        maps, found = [self.maps[name] for name in names], []
+        for first in range(0, len(maps[0]), CHUNK):
+            chunk = [torch.from_numpy(m[first : first + CHUNK]) for m in maps]
+            inputs = network.inputs(model, chunk)
+            with torch.autocast("cpu", torch.bfloat16):
+                feature = model.features(*inputs)
+            logit = model.quality(model.hidden(feature.float()))[:, 0]
+            found.append(100 * torch.sigmoid(logit).double().numpy())
         return np.concatenate(found).reshape(self.photos, -1)
 
 
@@ -62,10 +71,8 @@ def _frames(plan: Plan, photo: int) -> list[tuple[NDArray[np.uint8], NDArray[np.
     return [views_of(frame) for frame in plan.frames(photo, plan.clean(photo))]
 
 
-def _features(plan: Plan, start: Path) -> dict[str, NDArray[np.float16]]:
-    model = GlintEdge().eval()
-    model.load_imagenet(load_file(start))
-    trunk = compiled_trunk(model)
+def _features(plan: Plan, model: GlintEdge) -> dict[str, NDArray[np.float16]]:
+    trunk, stages = compiled_trunk(model), compiled_stages(model)
     found: dict[str, list[NDArray[np.float16]]] = {name: [] for name in SHAPES}
     photos = track(range(len(plan.photos)), "judged frames")
     for frames in (_frames(plan, photo) for photo in photos):
@@ -76,7 +83,11 @@ def _features(plan: Plan, start: Path) -> dict[str, NDArray[np.float16]]:
             local4, local8 = trunk(fragments)
             for name, value in zip(SHAPES, (local4, local8, trunk(resize)[1]), strict=True):
                 found[name].append(value.transpose(0, 2, 3, 1).astype(np.float16))
-    return {name: np.concatenate(values) for name, values in found.items()}
+    maps = {name: np.concatenate(values) for name, values in found.items()}
+    for branch in ("local", "context"):
+        stride8 = maps[f"{branch}8"]
+        maps[f"{branch}16"] = stride16(stages, stride8, range(0, len(stride8), STAGE_CHUNK))
+    return maps
 
 
 def figures(

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from iqa.losses import TRUSTED
+from benchmarks.ablation_taps import TapNetwork, TapSource, WithoutFaults
 from iqa.models.glint_edge import GlintEdge
-from iqa.training.checks import clock_of
 from iqa.training.loader import Batches, Order
 from iqa.training.networks import build_network, freeze, start_from
 from iqa.training.parallel import World
 from iqa.training.recipe import Noise, Recipe
-from iqa.training.sources import CachedSource, Sources
+from iqa.training.schedule import Clock
 from iqa.training.trainer import Trainer
 
 FULL = "everything"
-FROZEN = ["trunk", "local.deep", "context.deep"]
 
 
 class LocalOnly(GlintEdge):
@@ -85,21 +81,6 @@ def noisy(recipe: Recipe) -> Recipe:
     return msgspec.structs.replace(recipe, noise=noise)
 
 
-class WithoutFaults(CachedSource):
-    """Groups of KADID's distortions alone."""
-
-    def __init__(self, source: CachedSource) -> None:
-        self.store, self.features = source.store, source.features
-        trusted = self.store.weight.reshape(-1, self.frames).min(axis=1) >= TRUSTED
-        self.rows = np.flatnonzero(trusted)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def unit(self, index: int, epoch: int) -> Any:
-        return super().unit(int(self.rows[index]), epoch)
-
-
 MODELS: Mapping[str, Callable[[GlintEdge], None]] = {
     "local branch": of_class(GlobalOnly),
     "global branch": of_class(LocalOnly),
@@ -120,30 +101,30 @@ VARIANTS = (
 
 def short(recipe: Recipe, steps: int, seed: int, precision: str) -> Recipe:
     """The recipe for a short training of what lies behind the ImageNet stages."""
-    model = msgspec.structs.replace(recipe.model, freeze=FROZEN)
     schedule = msgspec.structs.replace(recipe.schedule, warmup=min(steps / 10, 50))
     return msgspec.structs.replace(
-        recipe, model=model, schedule=schedule, steps=steps, seed=seed, precision=precision,
-        average=0.98,
-    )  # fmt: skip
+        recipe, schedule=schedule, steps=steps, seed=seed, precision=precision, average=0.98
+    )
 
 
 def trained(
-    variant: str, recipe: Recipe, sources: Sources, start: Path, progress: Callable[[], object]
+    variant: str, recipe: Recipe, source: TapSource, start: Path, progress: Callable[[], object]
 ) -> Trainer:
     """Train one variant with the recipe's seed."""
     part = variant.removeprefix("without ")
     recipe = RECIPES.get(part, lambda same: same)(recipe)
     recipe = noisy(recipe) if variant == "with noise matching" else recipe
-    source = WithoutFaults(sources.train) if part == "camera faults" else sources.train
-    model, network = build_network(recipe.model, recipe.seed)
+    units = WithoutFaults(source) if part == "camera faults" else source
+    model, _ = build_network(recipe.model, recipe.seed)
     start_from(model, recipe.model, {"mobilenet": start})
     MODELS.get(part, lambda _: None)(model)
+    TapNetwork.prepare(model)
     freeze(model, recipe.model.freeze)
-    clock, world = clock_of(recipe, sources, World()), World()
-    trainer = Trainer(model, network, recipe, clock, world, torch.device("cpu"))
-    order = Order(len(source), recipe.batch, recipe.seed, 0, clock.total, slice(None))
-    for batch in Batches(source, order, 0):
+    assert recipe.steps is not None
+    clock = Clock(recipe.steps, 1)
+    trainer = Trainer(model, TapNetwork(), recipe, clock, World(), torch.device("cpu"))
+    order = Order(len(units), recipe.batch, recipe.seed, 0, clock.total, slice(None))
+    for batch in Batches(units, order, 0):
         trainer.update(batch)
         progress()
     return trainer

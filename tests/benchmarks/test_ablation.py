@@ -9,17 +9,19 @@ import pytest
 pytest.importorskip("torch", reason="iqa needs torch: pip install 'framescore[train]'")
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from benchmarks import ablation, ablation_variants
 from benchmarks.ablation_judging import figures
-from benchmarks.ablation_variants import FULL, MODELS, VARIANTS, WithoutFaults
+from benchmarks.ablation_taps import TapNetwork, TapSource, WithoutFaults, compiled_stages
+from benchmarks.ablation_variants import FULL, MODELS, VARIANTS
 from iqa.data.features import write_features
 from iqa.data.labels import read_type_level
 from iqa.data.photos import read_folder
 from iqa.data.store import write_store
 from iqa.data.synthesis import Synthesis
 from iqa.models.glint_edge import GlintEdge
+from iqa.training.networks import GlintEdgeNetwork
 from iqa.training.sources import CachedSource
 
 from ..iqa.conftest import photo_folder
@@ -114,6 +116,21 @@ def test_without_faults_only_rated_settings_are_left(prepared: Path) -> None:
     rated = WithoutFaults(source)
     assert 0 < len(rated) < len(source)
     assert all(rated.unit(i, 0).weight.min() >= 0.5 for i in range(len(rated)))
+
+
+def test_given_stages_are_those_of_the_network(prepared: Path) -> None:
+    model = GlintEdge().eval()
+    model.load_imagenet(load_file(prepared / "mobilenet.safetensors"))
+    source = TapSource(prepared / "work" / "train", 2, compiled_stages(model), prepared / "taps")
+    assert len(source) == 2
+    unit = source.unit(1, 0)
+    whole = CachedSource(prepared / "work" / "train").unit(1, 0)
+    inputs = [[torch.from_numpy(x) for x in some.inputs] for some in (whole, unit)]
+    with torch.inference_mode():
+        expected = model.features(*GlintEdgeNetwork().inputs(model, inputs[0]))
+        TapNetwork.prepare(model)
+        found = model.features(*TapNetwork().inputs(model, inputs[1]))
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)  # float16 on disk
 
 
 def test_differences_are_paired_over_photographs(monkeypatch: pytest.MonkeyPatch) -> None:
