@@ -35,7 +35,7 @@ app.command()(pretrain)
 app.command()(uncertainty)
 app.command()(scenes)
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe, such as iqa/recipes/glint_edge.toml")]
-Work = Annotated[Path, typer.Option(help="Folder for the frames (about 36 GB), and of the run")]
+Work = Annotated[Path, typer.Option(help="Folder for the frames (about 15 GB), and of the run")]
 Start = Annotated[Path, typer.Option(help="Folded MobileNetV2 ImageNet weights, safetensors")]
 
 

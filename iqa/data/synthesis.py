@@ -18,9 +18,8 @@ from iqa.distortions.kadid import Picture, distort
 
 GROUP = 4
 MIN_LONG_SIDE = 480
-CROP_SHARE = 0.6
-RENDER_SHARE = 0.5
-SHARES = (("kadid", 0.60), ("camera", 0.28), ("mixed", 0.12))
+CROP_SHARE = 0.35
+SHARES = (("kadid", 0.62), ("camera", 0.24), ("mixed", 0.14))
 MILD_LEVELS = (1, 2, 3)
 
 
@@ -50,7 +49,7 @@ class Synthesis:
         return make(frame, rng)
 
     def frame(self, rng: np.random.Generator) -> Picture:
-        """A photograph at a random scale; often cropped, rendered anew, mirrored."""
+        """A photograph at a random scale, sometimes cropped, half the time mirrored."""
         image = self.photos[int(rng.integers(len(self.photos)))].read()
         longest = max(image.shape[:2])
         target = math.exp(rng.uniform(math.log(min(MIN_LONG_SIDE, longest)), math.log(longest)))
@@ -58,8 +57,6 @@ class Synthesis:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         if rng.random() < CROP_SHARE:
             image = crop(image, rng)
-        if rng.random() < RENDER_SHARE:
-            image = rendered(image, rng)
         return np.ascontiguousarray(image[:, ::-1]) if rng.random() < 0.5 else image
 
     def _rated(
@@ -97,18 +94,6 @@ class Synthesis:
             names = (CAUSE_OF_TYPE[first], CAUSE_OF_TYPE[second])
             out.append(Sample(image, Label(mos, 0.5, causes(mos, names))))
         return out
-
-
-def rendered(image: Picture, rng: np.random.Generator) -> Picture:
-    """The picture as another camera might have rendered it: white balance, tone curve, saturation.
-
-    Without it a network knows the few hundred photographs by heart and reads a change of tone off
-    their memory, which no new scene offers. Changes stay below what looks like a fault.
-    """
-    gains = np.exp(rng.uniform(-0.06, 0.06, 3)).astype(np.float32)
-    image = np.clip(image * gains, 0, 1) ** np.float32(math.exp(rng.uniform(-0.15, 0.15)))
-    grey = image.mean(axis=-1, keepdims=True)
-    return np.clip(grey + np.float32(rng.uniform(0.8, 1.2)) * (image - grey), 0, 1)
 
 
 def crop(image: Picture, rng: np.random.Generator) -> Picture:
