@@ -13,7 +13,6 @@ then all seeds to a last one, which reads what they made.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -32,6 +31,7 @@ from safetensors.torch import load_file
 from benchmarks.ablation_judging import Judged, Scores, figures
 from benchmarks.ablation_taps import TapNetwork, TapSource, compiled_stages
 from benchmarks.ablation_variants import FULL, VARIANTS, short, trained
+from benchmarks.experiment import command, renew
 from benchmarks.machine import describe_machine
 from iqa.data.features import SHAPES
 from iqa.data.labels import read_type_level
@@ -40,7 +40,6 @@ from iqa.models.glint_edge import GlintEdge
 from iqa.qfm.token_store import Plan
 from iqa.training.networks import GlintEdgeNetwork, load_whole
 from iqa.training.recipe import Recipe
-from sdk.errors import FramescoreError
 
 SCHEMA_VERSION = 1
 SEED = 20261127  # of the judged frames; trainings have seeds of their own
@@ -174,32 +173,12 @@ def _change(found: dict[str, Any]) -> str:
 
 def update() -> None:
     """Put the tables of all committed results into the card."""
-    lines = [
-        line
-        for path in sorted(RESULTS.glob("*.json"))
-        for line in table(json.loads(path.read_text()))
-    ]
-    text = CARD.read_text()
-    CARD.write_text(MARK.sub(lambda found: found[1] + "\n".join(["", *lines]) + found[2], text))
+    renew(CARD, MARK, RESULTS, table)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train and judge, or renew the table; see `--help`."""
-    parser = _parser()
-    options = parser.parse_args(argv)
-    if options.update:
-        update()
-        return 0
-    if lacking := [name for name in NEEDED if not getattr(options, name)]:
-        parser.error(f"--{lacking[0]} is missing; give what --help shows, or --update.")
-    try:
-        results = compare(options)
-    except FramescoreError as error:
-        parser.error(f"{error.message} {error.hint or ''}")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    print("\n".join(table(results)))
-    return 0
+    return command(_parser(), argv, NEEDED, compare, table, update)
 
 
 def _named(word: str) -> tuple[str, Path]:

@@ -9,7 +9,6 @@ python benchmarks/noise_matching.py --update       renews the table of docs/mode
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +25,7 @@ from rich.console import Console
 from rich.progress import Progress
 from safetensors.torch import load_file
 
+from benchmarks.experiment import command, renew
 from benchmarks.machine import describe_machine
 from iqa.data.labels import read_type_level
 from iqa.data.photos import read_folder
@@ -41,7 +41,6 @@ from iqa.qfm.token_store import (
     tokens_digest,
 )
 from iqa.saqt.backbones import MOBILENET, load_backbone
-from sdk.errors import FramescoreError
 
 SCHEMA_VERSION = 1
 SEED = 20261127  # of the frames; runs have seeds of their own
@@ -70,21 +69,7 @@ DIGITS = {"srocc": 3, "spread": 2, "relative_spread": 3, "moved": 4}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train and judge, or renew the table; see `--help`."""
-    parser = _parser()
-    options = parser.parse_args(argv)
-    if options.update:
-        _update()
-        return 0
-    if lacking := [name for name in NEEDED if not getattr(options, name)]:
-        parser.error(f"--{lacking[0]} is missing; give what --help shows, or --update.")
-    try:
-        results = compare(options)
-    except FramescoreError as error:
-        parser.error(f"{error.message} {error.hint or ''}")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    print("\n".join(table(results)))
-    return 0
+    return command(_parser(), argv, NEEDED, compare, table, _update)
 
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
@@ -196,13 +181,7 @@ def _cell(found: dict[str, Any], digits: int, sign: str) -> str:
 
 def _update() -> None:
     """Put the tables of all committed results into the card."""
-    lines = [
-        line
-        for path in sorted(RESULTS.glob("*.json"))
-        for line in table(json.loads(path.read_text()))
-    ]
-    text = CARD.read_text()
-    CARD.write_text(MARK.sub(lambda found: found[1] + "\n".join(["", *lines]) + found[2], text))
+    renew(CARD, MARK, RESULTS, table)
 
 
 def _parser() -> argparse.ArgumentParser:
