@@ -40,6 +40,7 @@ from iqa.models.glint_edge import GlintEdge
 from iqa.qfm.token_store import Plan
 from iqa.training.networks import GlintEdgeNetwork, load_whole
 from iqa.training.recipe import Recipe
+from iqa.whole_file import whole_file
 
 SCHEMA_VERSION = 1
 SEED = 20261127  # of the judged frames; trainings have seeds of their own
@@ -84,7 +85,9 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
             path = folder / f"{options.steps}-{options.precision}-{variant}-{seed}.npy"
             if not path.is_file():
                 with torch.random.fork_rng():
-                    np.save(path, _run(variant, recipe, source, options.start, judged))
+                    scores = _run(variant, recipe, source, options.start, judged)
+                with whole_file(path) as stream:
+                    np.save(stream, scores)
             found.append(np.load(path))
     opinions = np.array([means[setting] for setting in JUDGED])
     stacked = {variant: np.stack(found) for variant, found in cubes.items()}

@@ -20,6 +20,7 @@ from iqa.models.glint_edge import GlintEdge
 from iqa.qfm.comparison import figures_of
 from iqa.qfm.token_store import Plan
 from iqa.training.networks import GlintEdgeNetwork
+from iqa.whole_file import whole_file
 
 CHUNK = 16
 FIGURES = ("srocc", "spread", "relative_spread")
@@ -40,10 +41,9 @@ class Judged:
         path = folder / f"judged-{plan.identity()[:12]}.npz"
         if not path.is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(f".{np.random.default_rng().integers(2**32)}.part")
-            with part.open("wb") as stream:
-                np.savez(stream, **_features(plan, model))
-            part.replace(path)
+            features = _features(plan, model)
+            with whole_file(path) as stream:
+                np.savez(stream, **features)
         found = np.load(path)
         self.maps = {name: found[name] for name in found.files}
 

@@ -21,6 +21,7 @@ from iqa.models.glint_edge import GlintEdge, run
 from iqa.training.batch import Rows
 from iqa.training.networks import GlintEdgeNetwork
 from iqa.training.sources import CachedSource
+from iqa.whole_file import whole_file
 
 Half = NDArray[np.float16]
 
@@ -91,9 +92,8 @@ class TapSource(CachedSource):
             rows = range(0, self.groups * self.frames, CHUNK)
             found = stride16(stages, stride8[: rows.stop], track(rows, path.stem))
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.with_suffix(".part").open("wb") as stream:
+            with whole_file(path) as stream:
                 np.save(stream, found)
-            path.with_suffix(".part").replace(path)
         return np.load(path, mmap_mode="r")
 
     def __len__(self) -> int:

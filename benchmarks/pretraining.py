@@ -41,6 +41,7 @@ from iqa.second_stage.weights import read_weights
 from iqa.training.takes import Takes
 from iqa.uncertainty.opinions import read_opinions
 from iqa.uncertainty.samples import plan_of
+from iqa.whole_file import whole_file
 
 Floats = NDArray[np.float64]
 SCHEMA_VERSION = 1
@@ -227,10 +228,8 @@ def _run(network: nn.Module, features: Tensor) -> Floats:
 
 def _keep(path: Path, **arrays: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with part.open("wb") as stream:
+    with whole_file(path) as stream:
         np.savez(stream, **{name: np.asarray(value) for name, value in arrays.items()})
-    part.replace(path)
 
 
 def _rounded(value: float) -> float:

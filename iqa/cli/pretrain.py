@@ -13,7 +13,6 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.progress import Progress as Bar
-from safetensors.torch import save
 
 from iqa.cli.outputs import check_outputs, check_work
 from iqa.cli.train import find_recipe, starts_of
@@ -24,12 +23,12 @@ from iqa.contrast.run import pretrain as take_steps
 from iqa.contrast.worth import features_of, worth
 from iqa.models.uncertainty_head import state_without_head
 from iqa.saqt.pictures import Picture, find_pictures
+from iqa.tensor_file import write_tensors
 from iqa.training.networks import build_network, freeze, start_from
 from iqa.training.recipe import Recipe
 from iqa.training.takes import Takes
 from sdk.calibration.site import read_site
 from sdk.cli.exits import exits_cleanly
-from sdk.errors import SinkError
 
 
 @exits_cleanly
@@ -88,7 +87,7 @@ def pretrain(
         take_steps(
             run, frames, steps, work, identity, workers=workers, until=until, progress=show
         )  # fmt: skip
-    _write(out, model)
+    write_tensors(out, state_without_head(model))
     if site:
         after = worth(features_of(model, encode, takes, site.paths), site)
         print(
@@ -97,16 +96,6 @@ def pretrain(
         )
     print(f"{run.step} of {steps} steps; weights: {out}")
     return 0
-
-
-def _write(path: Path, model: object) -> None:
-    state = {n: v.detach().contiguous() for n, v in state_without_head(model).items()}  # type: ignore[arg-type]
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(save(state))
-        part.replace(path)
-    except OSError as error:
-        raise SinkError(f"Weights {path} cannot be written: {error.strerror}.") from error
 
 
 def _digests(files: Sequence[Path]) -> list[str]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from iqa.contrast.loss import contrast
+from iqa.whole_file import whole_file
 
 PROJECTED = 128
 
@@ -74,9 +75,8 @@ class Pretraining:
         """Write everything; a kill leaves the former file whole."""
         names = ("model", "projector", "optimizer", "schedule")
         state = {name: getattr(self, name).state_dict() for name in names}
-        part = path.with_suffix(".part")
-        torch.save({**state, "step": self.step, "identity": identity}, part)
-        part.replace(path)
+        with whole_file(path) as stream:
+            torch.save({**state, "step": self.step, "identity": identity}, stream)
 
     def restore(self, path: Path, identity: str) -> bool:
         """Continue from what :meth:`save` wrote; False where that was another run."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from iqa.whole_file import whole_file
 from sdk.errors import UsageError
 
 Arrays = dict[str, NDArray[Any]]
@@ -39,7 +40,5 @@ def kept_or_made(path: Path, claim: str, make: Callable[[], Mapping[str, Any]]) 
 def _write(path: Path, claim: str, arrays: Arrays) -> None:
     floats = {n: v.astype(np.float32) for n, v in arrays.items() if v.dtype.kind == "f"}
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with part.open("wb") as stream:
+    with whole_file(path) as stream:
         np.savez(stream, claim=np.array(claim), **arrays | floats)
-    part.replace(path)

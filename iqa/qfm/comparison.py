@@ -29,6 +29,7 @@ from iqa.qfm.protocol import Batch, Tokens
 from iqa.qfm.schedule import Schedule
 from iqa.qfm.token_store import TokenStore
 from iqa.qfm.training import NoiseTraining, Settings
+from iqa.whole_file import whole_file
 
 ARMS: dict[str, Matcher] = {
     "without": match_nothing,
@@ -232,9 +233,8 @@ def run_arm(
     trained = train(decoder, stores["train"], opinions, ARMS[name], schedule, seed, progress)
     scores, moved = predict(trained.eval(), stores["val"])
     folder.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".part").open("wb") as stream:
+    with whole_file(path) as stream:
         np.savez(stream, scores=scores, moved=moved, schedule=repr(schedule))
-    path.with_suffix(".part").replace(path)
     return scores, moved
 
 

@@ -24,6 +24,7 @@ from iqa.data.store import views_of
 from iqa.distortions.kadid import Picture, distort
 from iqa.models.glint_edge import GlintEdge
 from iqa.qfm.adapters import GlintEdgeTokens
+from iqa.whole_file import whole_file
 from sdk.errors import UsageError
 
 Key = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # RGB [H, W, 3] -> [K]
@@ -137,8 +138,8 @@ def open_store(
         keys[photo] = key(views_of(clean)[1])
         tokens.flush()
         keys.flush()
-        done.with_suffix(".part").write_text(str(photo + 1))
-        done.with_suffix(".part").replace(done)
+        with whole_file(done) as stream:
+            stream.write(str(photo + 1).encode())
     progress(len(plan.photos), len(plan.photos))
     return TokenStore(tokens, keys, settings)
 

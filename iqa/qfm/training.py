@@ -19,6 +19,7 @@ from iqa.qfm.matching import Matcher, MatchSettings, match
 from iqa.qfm.protocol import Batch, TokenModel
 from iqa.qfm.schedule import Schedule
 from iqa.qfm.step import Seen, SemanticNoise
+from iqa.whole_file import whole_file
 
 WEIGHTS = {"quality": 1.0, "noise": 0.5, "consistency": 0.5, "distillation": 1.0, "rank": 0.2}
 
@@ -143,8 +144,8 @@ class NoiseTraining:
             "memory": self.memory.state(),
             "step": self.step,
         }
-        torch.save(state, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+        with whole_file(path) as stream:
+            torch.save(state, stream)
 
     def restore(self, path: Path) -> None:
         """Continue from what :meth:`save` wrote."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from iqa.saqt.pictures import Picture
+from iqa.whole_file import whole_file
 from sdk.errors import UsageError
 
 Backbone = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # RGB [H, W, 3] -> [D]
@@ -80,10 +81,8 @@ def features_of(
             for number, picture in enumerate(pictures[start : start + CHUNK], start):
                 progress("features", number, len(pictures))
                 some.append(backbone(picture.read()))
-            part = path.with_suffix(".part")
-            with part.open("wb") as stream:
+            with whole_file(path) as stream:
                 np.save(stream, np.stack(some).astype(np.float32))
-            part.replace(path)  # a kill leaves no half of a chunk
         chunks.append(np.load(path))
     progress("features", len(pictures), len(pictures))
     return unit(np.concatenate(chunks))

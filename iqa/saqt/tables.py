@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from iqa.saqt.transfer import Matches
+from iqa.whole_file import whole_file
 from sdk.errors import UsageError
 
 Row = Sequence[str | int | float]
@@ -50,27 +53,29 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None
     Raises:
         UsageError: Another ending, or Parquet without pyarrow.
     """
-    part = path.with_name(path.name + ".part")
-    if path.suffix == ".csv":
-        with part.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(columns)
-            writer.writerows(rows)
-    elif path.suffix == ".parquet":
-        _write_parquet(part, columns, rows)
-    else:
+    writers = {".csv": _write_csv, ".parquet": _write_parquet}
+    if path.suffix not in writers:
         raise UsageError(f"Table {path} must end in .csv or .parquet.")
-    part.replace(path)
+    with whole_file(path) as stream:
+        writers[path.suffix](stream, columns, rows)
 
 
-def _write_parquet(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
+def _write_csv(stream: BinaryIO, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows(rows)
+    text.detach()  # flushed, and left to the caller to close
+
+
+def _write_parquet(stream: BinaryIO, columns: Sequence[str], rows: Iterable[Row]) -> None:
     """Some rows at a time: 50,000 sources have 6.25 million labels."""
     arrow, parquet = _pyarrow()
     rest = iter(rows)
     some = list(islice(rest, ROWS_AT_ONCE))
     values = list(zip(*some, strict=True)) or [()] * len(columns)
     table = arrow.table(dict(zip(columns, map(list, values), strict=True)))
-    with parquet.ParquetWriter(path, table.schema) as writer:
+    with parquet.ParquetWriter(stream, table.schema) as writer:
         writer.write_table(table)
         while some := list(islice(rest, ROWS_AT_ONCE)):
             arrays = [arrow.array(column) for column in zip(*some, strict=True)]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from iqa.models.glint_edge import GlintEdge
-from sdk.errors import SinkError, UsageError
+from iqa.tensor_file import write_tensors
+from sdk.errors import UsageError
 
 HEADS = ("uncertainty.", "scenes.")  # fitted after training, beside each other
 
@@ -62,12 +63,7 @@ def write_weights(source: Path, name: str, head: nn.Module, out: Path) -> None:
     own = {start + n: v.detach().to(torch.float16) for n, v in head.named_parameters()}
     with safe_open(source, "pt") as file:
         notes = file.metadata()
-    part = out.with_name(out.name + ".part")
-    try:
-        part.write_bytes(save(state | own, notes))
-        part.replace(out)
-    except OSError as error:
-        raise SinkError(f"Weights {out} cannot be written: {error.strerror}.") from error
+    write_tensors(out, state | own, notes)
 
 
 def _size(state: dict[str, Tensor]) -> tuple[int, int]:

@@ -28,6 +28,7 @@ from iqa.training.recipe import Distillation
 from iqa.training.sources import RatedSource
 from iqa.training.takes import Takes
 from iqa.training.unlabelled import find_unlabelled
+from iqa.whole_file import whole_file
 from sdk.errors import SourceError, UsageError
 
 SCORES = "teachers.json"  # in the work folder
@@ -97,11 +98,9 @@ class Teaching:
         if known is None:
             known = [self._judged(*teacher, device, workers) for teacher in self.teachers]
             if self.world.leads:
-                part = path.with_suffix(".part")
-                part.write_text(
-                    json.dumps({"about": about, "pictures": [*self.pictures], "scores": known})
-                )
-                part.replace(path)
+                kept = {"about": about, "pictures": [*self.pictures], "scores": known}
+                with whole_file(path) as stream:
+                    stream.write(json.dumps(kept).encode())
         self.teachers = []  # their room is the student's
         return torch.tensor(known, dtype=torch.float64)
 

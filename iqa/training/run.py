@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from iqa.models.uncertainty_head import state_without_head
+from iqa.tensor_file import write_tensors
 from iqa.training.batch import Batch
 from iqa.training.checks import check_cached, clock_of, identity_of
 from iqa.training.distillation import Teaching
@@ -30,8 +31,9 @@ from iqa.training.progress import Progress
 from iqa.training.recipe import Recipe
 from iqa.training.sources import Source
 from iqa.training.takes import Takes
-from iqa.training.trainer import Trainer, write_safely
+from iqa.training.trainer import Trainer
 from iqa.training.validation import Verdict, validate
+from iqa.whole_file import whole_file
 from sdk.cli.exits import say
 from sdk.errors import FramescoreError, UsageError
 
@@ -218,7 +220,7 @@ class Run:
             figure = NEVER if math.isnan(verdict.srocc) else verdict.srocc
             self.best = Best(figure, self.trainer.step)
             if self.world.leads:
-                _save_tensors(self.trainer.average.state_dict(), self.work / BEST, {})
+                write_tensors(self.work / BEST, self.trainer.average.state_dict())
         else:
             self.best.waited += 1
 
@@ -273,7 +275,8 @@ class Run:
                 "best": asdict(self.best),
                 "trainer": self.trainer.state(),
             }
-            write_safely(state, self.work / CHECKPOINT)
+            with whole_file(self.work / CHECKPOINT) as stream:
+                torch.save(state, stream)
 
     def _kept(self) -> nn.Module:
         """The best validation's weights, or the last."""
@@ -307,7 +310,7 @@ class Run:
             "label": self.sources.scale,
             "recipe": json.dumps(msgspec.to_builtins(self.recipe)),
         }
-        _save_tensors(state, path, about)
+        write_tensors(path, state, about)
 
 
 class _NoLog:
@@ -318,10 +321,3 @@ class _NoLog:
 
     def close(self) -> None:
         """Nothing."""
-
-
-def _save_tensors(state: Mapping[str, Tensor], path: Path, about: dict[str, str]) -> None:
-    part = path.with_name(path.name + ".part")
-    # save_file would hide it from the user's group
-    part.write_bytes(save({name: value.contiguous() for name, value in state.items()}, about))
-    part.replace(path)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -199,10 +198,3 @@ class Trainer:
 
 def _tensors(module: nn.Module) -> Sequence[Tensor]:
     return list(module.state_dict().values())
-
-
-def write_safely(state: dict[str, Any], path: Path) -> None:
-    """``torch.save``; a kill leaves the former file whole."""
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
