@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from iqa.data.features import CHUNK, Features
 from iqa.data.store import Store
-from iqa.losses import TRUSTED
+from iqa.data.synthesis import GROUP
+from iqa.losses import RANK_MARGIN, TRUSTED
 from iqa.metrics import srocc
 from iqa.models.glint_edge import GlintEdge
 
@@ -16,7 +18,7 @@ from iqa.models.glint_edge import GlintEdge
 def fit_of(
     model: GlintEdge, store: Store, features: Features, most: int = 1000
 ) -> dict[str, float]:
-    """SROCC and mean absolute error over the trusted samples among the first ``most``.
+    """How the first ``most`` samples are ranked: trusted ones by SROCC, the others in their groups.
 
     Args:
         model: In evaluation mode.
@@ -25,13 +27,26 @@ def fit_of(
         most: Samples to look at.
 
     Returns:
-        ``n``, ``srocc``, and ``mae`` in MOS points.
+        ``n``, ``srocc`` and ``mae`` in MOS points of trusted samples; ``pairs`` that only an
+        order inside a group is known of, and ``order``, the share of them that is right.
     """
     rows = np.arange(min(most, len(store)))
     chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
     logits = [model.deep_logits(*features.batch(chunk))[0].numpy() for chunk in chunks]
     predicted = 1 + 4 / (1 + np.exp(-np.concatenate(logits)))
     trusted = store.weight[rows] >= TRUSTED
-    mos, predicted = store.mos[rows][trusted], predicted[trusted]
+    scores, mos, predicted = predicted, store.mos[rows][trusted], predicted[trusted]
     error = float(np.abs(predicted - mos).mean())
-    return {"n": int(trusted.sum()), "srocc": srocc(predicted, mos), "mae": error}
+    found = {"n": int(trusted.sum()), "srocc": srocc(predicted, mos), "mae": error}
+    return found | order_of(scores, store.mos[rows], ~trusted)
+
+
+def order_of(
+    scores: NDArray[np.float32], mos: NDArray[np.float32], chosen: NDArray[np.bool_]
+) -> dict[str, float]:
+    """``pairs`` inside groups of chosen samples that differ visibly, and the share in ``order``."""
+    groups = np.arange(len(mos)) // GROUP
+    inside = (groups[:, None] == groups) & chosen[:, None] & chosen
+    better, worse = np.nonzero(inside & (mos[:, None] - mos > 4 * RANK_MARGIN))
+    right = scores[better] > scores[worse]
+    return {"pairs": len(right), "order": float(right.mean()) if len(right) else float("nan")}

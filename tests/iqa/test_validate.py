@@ -16,7 +16,7 @@ from iqa.data.synthesis import Synthesis
 from iqa.distortions.kadid import TYPES
 from iqa.models.glint_edge import DISTORTION_LABELS, GlintEdge, build
 from iqa.models.uncertainty_head import state_without_head
-from iqa.validate import fit_of
+from iqa.validate import fit_of, order_of
 
 
 def test_trusted_samples_alone_are_compared() -> None:
@@ -41,13 +41,21 @@ def test_trusted_samples_alone_are_compared() -> None:
     assert found["mae"] == pytest.approx(0.5, abs=1e-3)
 
 
+def test_order_counts_visible_pairs_inside_groups_of_chosen_samples() -> None:
+    mos = np.float32([4, 3, 2, 1.95, 4, 3, 2, 1])
+    chosen = np.arange(8) < 4
+    scores = np.float32([4, 2, 3, 9, 0, 0, 0, 0])  # 2 to 3 in the wrong order, 4th above all
+    assert order_of(scores, mos, chosen) == {"pairs": 5, "order": 2 / 5}
+    assert np.isnan(order_of(scores, mos, chosen & False)["order"])
+
+
 def test_the_command_takes_weights_as_training_writes_them(
     photo_folder: Path, tmp_path: Path, repository: Path
 ) -> None:
     model = GlintEdge().eval()
     means = {(kind, level): 4.7 - 0.6 * level for kind in TYPES for level in range(1, 6)}
     for split in ("train", "val"):
-        write_store(tmp_path / split, Synthesis(read_folder(photo_folder), means, 4), 2, workers=1)
+        write_store(tmp_path / split, Synthesis(read_folder(photo_folder), means, 7), 4, workers=1)
         write_features(tmp_path / split, model)
     recipe = str(repository / "iqa/recipes/glint_edge.toml")
     for name, state in (("bare", state_without_head(model)), ("whole", model.state_dict())):
