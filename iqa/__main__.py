@@ -90,10 +90,10 @@ def validate(
     load_whole(model, load_file(weights), f"--weights {weights}")
     for split in ("train", "val"):
         found = fit_of(model, Store.open(work / split), Features.open(work / split))
-        print(
-            f"{split}: n {found['n']}, SROCC {found['srocc']:.3f}, mae {found['mae']:.2f} MOS; "
-            f"{100 * found['order']:.1f} % of {found['pairs']} pairs of camera faults in order"
-        )
+        print(f"{split}: n {found['n']}, SROCC {found['srocc']:.3f}, mae {found['mae']:.2f} MOS")
+        if found["pairs"]:
+            share = f"{100 * found['order']:.1f} % of {found['pairs']}"
+            print(f"{split}: {share} pairs of one camera fault in order")
     return 0
 
 

@@ -7,28 +7,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 
-from iqa.data.labels import (
-    CAUSE_OF_TYPE,
-    CAUSES_OF_FAULT,
-    MOS_CLEAN,
-    Label,
-    both,
-    causes,
-    fault_label,
-)
+from iqa.data.labels import CAUSE_OF_TYPE, MOS_CLEAN, Label, both, causes, fault_label
 from iqa.data.photos import Photo
-from iqa.distortions.camera import FAULTS, STAGES
+from iqa.distortions.camera import FAULTS
 from iqa.distortions.kadid import Picture, distort
 
 GROUP = 4
 MIN_LONG_SIDE = 480
 CROP_SHARE = 0.35
-SHARES = (("kadid", 0.54), ("camera", 0.14), ("mixed", 0.14), ("field", 0.18))
+SHARES = (("kadid", 0.62), ("camera", 0.24), ("mixed", 0.14))
 MILD_LEVELS = (1, 2, 3)
 
 
@@ -51,13 +42,11 @@ class Synthesis:
     def group(self, index: int) -> list[Sample]:
         """Four samples of one frame. The same index always gives the same pixels."""
         rng = np.random.default_rng([self.seed, index])
+        frame = self.frame(rng)
         names, shares = zip(*SHARES, strict=True)
         kind = str(rng.choice(names, p=shares))
-        make = {
-            "kadid": self._kadid, "mixed": self._mixed,
-            "camera": self._camera, "field": self._field,
-        }[kind]  # fmt: skip
-        return make(self.frame(rng), rng)
+        make = {"kadid": self._kadid, "camera": self._camera, "mixed": self._mixed}[kind]
+        return make(frame, rng)
 
     def frame(self, rng: np.random.Generator) -> Picture:
         """A photograph at a random scale, sometimes cropped, half the time mirrored."""
@@ -94,24 +83,6 @@ class Synthesis:
             )
             for s in steps
         ]
-
-    def _field(self, frame: Picture, rng: np.random.Generator) -> list[Sample]:
-        """Two or three faults at once, one from each of some stages of the way to the viewer."""
-        stages = sorted(rng.permutation(len(STAGES))[: int(rng.integers(2, 4))])
-        names = [str(rng.choice(STAGES[stage])) for stage in stages]
-        draws = rng.integers(2**32, size=(GROUP, len(names)))
-        if rng.random() < 0.5:
-            draws[:] = draws[0]  # the same cast, veil or kernel in the whole group
-        return [self._faulty(frame, names, rng.random(len(names)) ** 1.5, own) for own in draws]
-
-    @staticmethod
-    def _faulty(frame: Picture, names: list[str], severities: Any, draws: Any) -> Sample:
-        image, mos = frame, MOS_CLEAN
-        for name, severity, draw in zip(names, severities, draws, strict=True):
-            image = FAULTS[name][0](image, float(severity), np.random.default_rng(draw))
-            mos = both(mos, fault_label(name, float(severity)).mos)
-        blamed = tuple(cause for name in names for cause in CAUSES_OF_FAULT[name])
-        return Sample(image, Label(mos, 0.25, causes(mos, blamed)))
 
     def _mixed(self, frame: Picture, rng: np.random.Generator) -> list[Sample]:
         """The clean frame and three with two mild faults at once."""

@@ -125,11 +125,3 @@ FAULTS: dict[str, tuple[Fault, float]] = {
     "colour_cast": (colour_cast, 2.0),
     "weak_stream": (weak_stream, 1.4),
 }
-
-# Faults by where they arise on the way from the scene to the viewer, in that order.
-STAGES: tuple[tuple[str, ...], ...] = (
-    ("haze", "underwater"),
-    ("defocus", "low_light", "over_exposure"),
-    ("colour_cast", "low_contrast"),
-    ("upscale", "banding", "weak_stream"),
-)

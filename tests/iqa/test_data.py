@@ -19,7 +19,7 @@ from iqa.data.labels import (
 from iqa.data.photos import accepted, read_folder
 from iqa.data.store import Store, views_of, write_store
 from iqa.data.synthesis import GROUP, Synthesis
-from iqa.distortions.camera import FAULTS, STAGES
+from iqa.distortions.camera import FAULTS
 from iqa.distortions.kadid import TYPES
 from iqa.models.glint_edge import DISTORTION_LABELS, build
 
@@ -90,30 +90,6 @@ def test_a_group_depends_on_its_index_alone(photo_folder: Path) -> None:
     assert not np.array_equal(
         first.group(3)[0].image, Synthesis(photos, MEANS, 6).group(3)[0].image
     )
-
-
-def test_faults_at_once_are_worth_what_each_leaves(photo_folder: Path) -> None:
-    rng = np.random.default_rng(1)
-    synthesis = Synthesis(read_folder(photo_folder), MEANS, 5)
-    frame = synthesis.frame(rng)
-    for _ in range(6):
-        group = synthesis._field(frame, rng)
-        assert len(group) == GROUP
-        assert all(1 < s.label.mos <= MOS_CLEAN and s.label.weight == 0.25 for s in group)
-        distances = [float(np.abs(s.image - frame).mean()) for s in group]
-        assert len(set(distances)) == GROUP  # other severities give other pictures
-    untouched = synthesis._faulty(frame, ["underwater", "colour_cast"], [0.0, 0.0], [1, 2])
-    assert untouched.label.mos == pytest.approx(MOS_CLEAN)
-    one, other, at_once = (
-        synthesis._faulty(frame, names, [0.5] * len(names), [1] * len(names)).label.mos
-        for names in (["haze"], ["upscale"], ["haze", "upscale"])
-    )
-    assert at_once == pytest.approx(both(one, other))
-    assert at_once < min(one, other)
-
-
-def test_every_fault_has_one_stage() -> None:
-    assert sorted(name for stage in STAGES for name in stage) == sorted(FAULTS)
 
 
 def test_store_holds_what_was_made_and_the_trunk_outputs(

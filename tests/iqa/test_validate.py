@@ -55,7 +55,7 @@ def test_the_command_takes_weights_as_training_writes_them(
     model = GlintEdge().eval()
     means = {(kind, level): 4.7 - 0.6 * level for kind in TYPES for level in range(1, 6)}
     for split in ("train", "val"):
-        write_store(tmp_path / split, Synthesis(read_folder(photo_folder), means, 7), 4, workers=1)
+        write_store(tmp_path / split, Synthesis(read_folder(photo_folder), means, 4), 2, workers=1)
         write_features(tmp_path / split, model)
     recipe = str(repository / "iqa/recipes/glint_edge.toml")
     for name, state in (("bare", state_without_head(model)), ("whole", model.state_dict())):
