@@ -18,6 +18,11 @@ settings.load_profile("framescore")
 # A shell ignores interrupts in what it runs in the background, and every process below inherits it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Beside each other, workers that all use every core wait for one another most of the time.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    threads = max((os.cpu_count() or 1) // workers, 1)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # torch reads it when it is imported
+
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
