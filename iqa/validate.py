@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from iqa.data.features import CHUNK, Features
 from iqa.data.store import Store
 from iqa.data.synthesis import GROUP
-from iqa.losses import RANK_MARGIN, TRUSTED
+from iqa.losses import TRUSTED, comparable
 from iqa.metrics import srocc
 from iqa.models.glint_edge import GlintEdge
 
@@ -35,18 +35,20 @@ def fit_of(
     logits = [model.deep_logits(*features.batch(chunk))[0].numpy() for chunk in chunks]
     predicted = 1 + 4 / (1 + np.exp(-np.concatenate(logits)))
     trusted = store.weight[rows] >= TRUSTED
-    scores, mos, predicted = predicted, store.mos[rows][trusted], predicted[trusted]
-    error = float(np.abs(predicted - mos).mean())
-    found = {"n": int(trusted.sum()), "srocc": srocc(predicted, mos), "mae": error}
-    return found | order_of(scores, store.mos[rows], ~trusted)
+    mos = store.mos[rows]
+    error = float(np.abs(predicted - mos)[trusted].mean())
+    rank = srocc(predicted[trusted], mos[trusted])
+    fit = {"n": int(trusted.sum()), "srocc": rank, "mae": error}
+    return fit | order_of(predicted, mos, ~trusted)
 
 
 def order_of(
     scores: NDArray[np.float32], mos: NDArray[np.float32], chosen: NDArray[np.bool_]
 ) -> dict[str, float]:
     """``pairs`` inside groups of chosen samples that differ visibly, and the share in ``order``."""
-    groups = np.arange(len(mos)) // GROUP
-    inside = (groups[:, None] == groups) & chosen[:, None] & chosen
-    better, worse = np.nonzero(inside & (mos[:, None] - mos > 4 * RANK_MARGIN))
-    right = scores[better] > scores[worse]
+    rows = np.flatnonzero(chosen)
+    target = torch.from_numpy((mos[rows] - 1) / 4)
+    pairs = comparable(target, torch.zeros(len(rows)), torch.from_numpy(rows // GROUP))
+    better, worse = np.nonzero(pairs.numpy())
+    right = scores[rows[better]] > scores[rows[worse]]
     return {"pairs": len(right), "order": float(right.mean()) if len(right) else float("nan")}
