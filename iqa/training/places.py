@@ -68,7 +68,7 @@ def open_sources(data: tables.Data, places: Places, takes: Takes, seed: int) -> 
         SourceError: A file is missing or damaged.
     """
     if isinstance(data, tables.Cached):
-        return _cached(places)
+        return _cached(data, places, seed)
     if isinstance(data, tables.Synthesis):
         return _synthesis(data, places, takes, seed)
     if isinstance(data, tables.Rated):
@@ -84,9 +84,10 @@ def _needed(value: Path | None, option: str, kind: str) -> Path:
     return value
 
 
-def _cached(places: Places) -> Sources:
+def _cached(data: tables.Cached, places: Places, seed: int) -> Sources:
     try:
-        train, val = (CachedSource(places.work / part) for part in ("train", "val"))
+        train = CachedSource(places.work / "train", data.cutmix, seed)
+        val = CachedSource(places.work / "val")
     except FileNotFoundError as error:
         raise SourceError(
             f"There are no prepared frames in {places.work}: {error}",

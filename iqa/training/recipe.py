@@ -61,9 +61,12 @@ class Cached(Strict, tag_field="kind", tag="cached"):
 
     Attributes:
         groups: Of four frames each, that are prepared.
+        cutmix: Share of the frames with a human mean that take fragments of other photographs with
+            the same label, and share of those that take another reduced view.
     """
 
     groups: Count
+    cutmix: Share = 0.0
 
 
 class Synthesis(Strict, tag_field="kind", tag="synthesis"):

@@ -21,6 +21,7 @@ from iqa.distortions.kadid import to_bytes
 from iqa.saqt.pictures import Picture
 from iqa.saqt.samples import TransferredSet
 from iqa.training.batch import Rows
+from iqa.training.cutmix import CutMix
 from iqa.training.takes import Takes, flipped
 
 
@@ -62,22 +63,35 @@ class Sources(NamedTuple):
 
 
 class CachedSource:
-    """Groups of a store, with the outputs of glint-edge's frozen trunk as inputs."""
+    """Groups of a store, with the outputs of glint-edge's frozen trunk as inputs.
+
+    Args:
+        folder: Of the store.
+        cutmix: Share of the frames that take parts of others with the same label.
+        seed: Of what they take.
+    """
 
     frames, causes = GROUP, True
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cutmix: float = 0, seed: int = 0) -> None:
         self.store, self.features = Store.open(folder), Features.open(folder)
+        self.cutmix = CutMix(self.store, self.features, cutmix) if cutmix else None
+        self.seed = seed
 
     def __len__(self) -> int:
         return len(self.store) // GROUP
 
-    def unit(self, index: int, epoch: int) -> Rows:  # noqa: ARG002
+    def unit(self, index: int, epoch: int) -> Rows:
         rows = slice(index * GROUP, (index + 1) * GROUP)
         features, store = self.features, self.store
         maps = (features.local4, features.local8, features.context8)
+        inputs = tuple(np.array(m[rows]) for m in maps)
+        if self.cutmix:
+            rng = np.random.default_rng([self.seed, epoch, index])
+            for row, own in enumerate(zip(*inputs, strict=True), rows.start):
+                self.cutmix.mix(row, own, rng)
         return Rows(
-            tuple(np.array(m[rows]) for m in maps),
+            inputs,
             (store.mos[rows] - 1) / 4,
             store.weight[rows],
             store.causes[rows],
