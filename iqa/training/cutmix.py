@@ -36,6 +36,7 @@ class CutMix:
         rated = np.flatnonzero(store.weight == 1)
         labels = np.column_stack([store.mos, store.causes])[rated]
         _, kind = np.unique(labels, axis=0, return_inverse=True)
+        kind = kind.reshape(-1)  # numpy 2.0 keeps the axis
         order = np.argsort(kind, kind="stable")
         self._alike = np.split(rated[order], np.flatnonzero(np.diff(kind[order])) + 1)
         self._kind = dict(zip(rated.tolist(), kind.tolist(), strict=True))
