@@ -31,11 +31,15 @@ class Features:
     local8: NDArray[np.float16]  # [N, 28, 28, 32]
     context8: NDArray[np.float16]  # [N, 28, 28, 32]
 
+    @property
+    def maps(self) -> tuple[NDArray[np.float16], ...]:
+        """All of them, as the network takes them."""
+        return self.local4, self.local8, self.context8
+
     def batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
         """float32 channels-last NCHW tensors of ``rows``."""
-        maps = (self.local4, self.local8, self.context8)
         local4, local8, context8 = (
-            torch.from_numpy(m[rows].astype(np.float32)).permute(0, 3, 1, 2) for m in maps
+            torch.from_numpy(m[rows].astype(np.float32)).permute(0, 3, 1, 2) for m in self.maps
         )
         return local4, local8, context8
 

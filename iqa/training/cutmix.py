@@ -32,18 +32,18 @@ class CutMix:
     """
 
     def __init__(self, store: Store, features: Features, share: float) -> None:
-        self._maps, self._share = (features.local4, features.local8, features.context8), share
+        self._maps, self._share = features.maps, share
         rated = np.flatnonzero(store.weight == 1)
         labels = np.column_stack([store.mos, store.causes])[rated]
         _, kind = np.unique(labels, axis=0, return_inverse=True)
         kind = kind.reshape(-1)  # numpy 2.0 keeps the axis
         order = np.argsort(kind, kind="stable")
-        self._alike = np.split(rated[order], np.flatnonzero(np.diff(kind[order])) + 1)
-        self._kind = dict(zip(rated.tolist(), kind.tolist(), strict=True))
+        alike = np.split(rated[order], np.flatnonzero(np.diff(kind[order])) + 1)
+        self._alike = {row: rows for rows in alike for row in rows.tolist()}
 
     def mix(self, row: int, maps: Maps, rng: np.random.Generator) -> None:
         """Change a frame's own ``maps`` in place: local4, local8, context8, ``[side, side, C]``."""
-        if row not in self._kind:
+        if row not in self._alike:
             return
         if rng.random() < self._share:
             partner, chosen = self._partner(row, rng), fragments(rng)
@@ -54,7 +54,7 @@ class CutMix:
             maps[2][:] = self._maps[2][self._partner(row, rng)]
 
     def _partner(self, row: int, rng: np.random.Generator) -> int:
-        return int(rng.choice(self._alike[self._kind[row]]))
+        return int(rng.choice(self._alike[row]))
 
 
 def fragments(rng: np.random.Generator) -> NDArray[np.bool_]:

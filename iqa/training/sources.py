@@ -83,9 +83,8 @@ class CachedSource:
 
     def unit(self, index: int, epoch: int) -> Rows:
         rows = slice(index * GROUP, (index + 1) * GROUP)
-        features, store = self.features, self.store
-        maps = (features.local4, features.local8, features.context8)
-        inputs = tuple(np.array(m[rows]) for m in maps)
+        store = self.store
+        inputs = tuple(np.array(m[rows]) for m in self.features.maps)
         if self.cutmix:
             rng = np.random.default_rng([self.seed, epoch, index])
             for row, own in enumerate(zip(*inputs, strict=True), rows.start):
