@@ -15,7 +15,7 @@ from iqa.cli.outputs import check_outputs
 from iqa.cli.pretrain import pretrain
 from iqa.cli.scenes import scenes
 from iqa.cli.uncertainty import uncertainty
-from iqa.data.features import CHUNK, Features, write_features
+from iqa.data.features import CHUNK, write_features
 from iqa.data.labels import read_type_level
 from iqa.data.photos import read_folder
 from iqa.data.store import Store, write_store
@@ -24,7 +24,7 @@ from iqa.distortions.kadid import TYPES
 from iqa.evaluate import LEVELS, Picture8, distorted_set, rated_report, synthetic_report
 from iqa.models.glint_edge import GlintEdge
 from iqa.training.networks import build_network, load_whole
-from iqa.training.recipe import Cached, Recipe
+from iqa.training.recipe import Cached, Data, Recipe, Views
 from iqa.validate import fit_of
 from sdk import Scorer
 from sdk.cli.exits import exits_cleanly
@@ -39,13 +39,14 @@ Work = Annotated[Path, typer.Option(help="Folder for the frames (about 15 GB), a
 Start = Annotated[Path, typer.Option(help="Folded MobileNetV2 ImageNet weights, safetensors")]
 
 
-def fresh_model(recipe: Recipe) -> GlintEdge:
-    """The recipe's model with fresh weights."""
+def fresh_model(recipe: Recipe, *kinds: type[Data]) -> GlintEdge:
+    """The recipe's model with fresh weights, where its data are of one of these kinds."""
     model, _ = build_network(recipe.model, recipe.seed)
-    if not isinstance(model, GlintEdge) or not isinstance(recipe.data, Cached):
+    if not isinstance(model, GlintEdge) or not isinstance(recipe.data, kinds):
+        allowed = " or ".join(kind.__name__.lower() for kind in kinds)
         raise UsageError(
             f"The recipe trains {recipe.model.name} on data of kind "
-            f"{type(recipe.data).__name__.lower()}; only glint-edge has cached frames."
+            f"{type(recipe.data).__name__.lower()}; here it must be glint-edge on {allowed}."
         )
     return model
 
@@ -62,7 +63,7 @@ def prepare(
 ) -> int:
     """Distort photographs, gather both views, run the frozen trunk, keep everything on disk."""
     recipe = Recipe.read(recipe_file)
-    model = fresh_model(recipe)
+    model = fresh_model(recipe, Cached)
     model.load_imagenet(load_file(start))
     everything = [photo for folder in photos for photo in read_folder(folder)]
     sizes = {"train": (recipe.data.groups, 0), "val": (max(recipe.data.groups // 40, 4), 1)}
@@ -86,10 +87,10 @@ def validate(
 ) -> int:
     """Compare the fit on frames trained on with the fit on validation photographs."""
     recipe = Recipe.read(recipe_file)
-    model = fresh_model(recipe).eval()
+    model = fresh_model(recipe, Cached, Views).eval()
     load_whole(model, load_file(weights), f"--weights {weights}")
     for split in ("train", "val"):
-        found = fit_of(model, Store.open(work / split), Features.open(work / split))
+        found = fit_of(model, Store.open(work / split))
         print(f"{split}: n {found['n']}, SROCC {found['srocc']:.3f}, mae {found['mae']:.2f} MOS")
         if found["pairs"]:
             share = f"{100 * found['order']:.1f} % of {found['pairs']}"

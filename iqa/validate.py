@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from iqa.data.features import CHUNK, Features
+from iqa.data.features import CHUNK
 from iqa.data.store import Store
 from iqa.data.synthesis import GROUP
 from iqa.losses import TRUSTED, comparable
@@ -15,15 +17,12 @@ from iqa.models.glint_edge import GlintEdge
 
 
 @torch.inference_mode()
-def fit_of(
-    model: GlintEdge, store: Store, features: Features, most: int = 1000
-) -> dict[str, float]:
+def fit_of(model: GlintEdge, store: Store, most: int = 1000) -> dict[str, float]:
     """How the first ``most`` samples are ranked: trusted ones by SROCC, the others in their groups.
 
     Args:
         model: In evaluation mode.
-        store: Labels.
-        features: The trunk's outputs for the same samples.
+        store: Views and labels.
         most: Samples to look at.
 
     Returns:
@@ -31,9 +30,9 @@ def fit_of(
         order inside a group is known of, and ``order``, the share of them that is right.
     """
     rows = np.arange(min(most, len(store)))
-    chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
-    logits = [model.deep_logits(*features.batch(chunk))[0].numpy() for chunk in chunks]
-    predicted = 1 + 4 / (1 + np.exp(-np.concatenate(logits)))
+    chunks = np.array_split(rows, math.ceil(len(rows) / CHUNK))
+    views = [[torch.from_numpy(v[c]) for v in (store.fragments, store.resize)] for c in chunks]
+    predicted = np.concatenate([model(*pair)[1].numpy() for pair in views])
     trusted = store.weight[rows] >= TRUSTED
     mos = store.mos[rows]
     error = float(np.abs(predicted - mos)[trusted].mean())

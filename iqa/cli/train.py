@@ -89,7 +89,7 @@ def _run(
 ) -> None:
     from iqa.training.log import check_tensorboard
     from iqa.training.parallel import world
-    from iqa.training.recipe import Cached
+    from iqa.training.recipe import Cached, Views
     from iqa.training.run import Run
 
     if tensorboard:
@@ -97,7 +97,7 @@ def _run(
     place = _device(device)
     with world(place) as processes:
         if workers is None:
-            workers = 0 if isinstance(recipe.data, Cached) else _cores() // processes.size
+            workers = 0 if isinstance(recipe.data, Cached | Views) else _cores() // processes.size
         run = Run(
             recipe, places, starts, world=processes, device=place, workers=workers,
             tensorboard=tensorboard,

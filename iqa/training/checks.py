@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from iqa.training.parallel import World
-from iqa.training.recipe import Cached, Recipe
+from iqa.training.recipe import Cached, Recipe, Views
 from iqa.training.schedule import Clock
 from iqa.training.sources import Sources
 from sdk.errors import UsageError
@@ -40,18 +40,23 @@ def clock_of(recipe: Recipe, sources: Sources, world: World) -> Clock:
     return Clock(recipe.steps, 1)
 
 
-def check_cached(recipe: Recipe) -> None:
-    """Refuse cached features for any model that they are not outputs of.
+def check_prepared(recipe: Recipe) -> None:
+    """Refuse prepared frames for any model that they are not for.
 
     Raises:
-        UsageError: Another model, or a trunk that learns.
+        UsageError: Another model, or a trunk that learns from its own cached outputs.
     """
+    if isinstance(recipe.data, Views) and recipe.model.name != "glint-edge":
+        raise UsageError(
+            f"Data of kind views are glint-edge's; the model is {recipe.model.name}.",
+            hint='Use name = "glint-edge", or data of kind synthesis.',
+        )
     if isinstance(recipe.data, Cached) and (
         recipe.model.name != "glint-edge" or "trunk" not in recipe.model.freeze
     ):
         raise UsageError(
             "Data of kind cached are outputs of glint-edge's trunk, which must be frozen.",
-            hint='Use name = "glint-edge" and freeze = ["trunk"], or data of kind synthesis.',
+            hint='Use name = "glint-edge" and freeze = ["trunk"], or data of kind views.',
         )
 
 

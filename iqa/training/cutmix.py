@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from iqa.data.features import Features
 from iqa.data.store import Store
 from iqa.models.glint_edge import VIEWS
+from iqa.training.alike import Alike
 from sdk.views import View
 
 GRID = View.parse(VIEWS["fragments"]).rows
@@ -32,29 +33,19 @@ class CutMix:
     """
 
     def __init__(self, store: Store, features: Features, share: float) -> None:
-        self._maps, self._share = features.maps, share
-        rated = np.flatnonzero(store.weight == 1)
-        labels = np.column_stack([store.mos, store.causes])[rated]
-        _, kind = np.unique(labels, axis=0, return_inverse=True)
-        kind = kind.reshape(-1)  # numpy 2.0 keeps the axis
-        order = np.argsort(kind, kind="stable")
-        alike = np.split(rated[order], np.flatnonzero(np.diff(kind[order])) + 1)
-        self._alike = {row: rows for rows in alike for row in rows.tolist()}
+        self._maps, self._share, self._alike = features.maps, share, Alike(store)
 
     def mix(self, row: int, maps: Maps, rng: np.random.Generator) -> None:
         """Change a frame's own ``maps`` in place: local4, local8, context8, ``[side, side, C]``."""
         if row not in self._alike:
             return
         if rng.random() < self._share:
-            partner, chosen = self._partner(row, rng), fragments(rng)
+            partner, chosen = self._alike.partner(row, rng), fragments(rng)
             for own, other in zip(maps[:2], self._maps[:2], strict=True):
                 mask = at_side(chosen, own.shape[0])
                 own[mask] = other[partner][mask]
         if rng.random() < self._share:
-            maps[2][:] = self._maps[2][self._partner(row, rng)]
-
-    def _partner(self, row: int, rng: np.random.Generator) -> int:
-        return int(rng.choice(self._alike[row]))
+            maps[2][:] = self._maps[2][self._alike.partner(row, rng)]
 
 
 def fragments(rng: np.random.Generator) -> NDArray[np.bool_]:

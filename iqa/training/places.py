@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from iqa.data.labels import read_type_level
 from iqa.data.photos import Photo, read_folder
+from iqa.data.store import Store
 from iqa.data.synthesis import Synthesis
 from iqa.datasets.columns import Columns
 from iqa.datasets.entry import Entry, RatedSet
@@ -22,12 +23,15 @@ from iqa.saqt.pictures import find_pictures
 from iqa.saqt.samples import TransferredSet
 from iqa.saqt.scores import TOP
 from iqa.training import recipe as tables
+from iqa.training.redraw import Redraw
 from iqa.training.sources import (
     CachedSource,
     RatedSource,
+    Source,
     Sources,
     SynthesisSource,
     TransferSource,
+    ViewsSource,
 )
 from iqa.training.takes import Takes
 from sdk.errors import SourceError, UsageError
@@ -68,7 +72,9 @@ def open_sources(data: tables.Data, places: Places, takes: Takes, seed: int) -> 
         SourceError: A file is missing or damaged.
     """
     if isinstance(data, tables.Cached):
-        return _cached(data, places, seed)
+        return _prepared(places, lambda: _cached(data, places, seed))
+    if isinstance(data, tables.Views):
+        return _prepared(places, lambda: _views(data, places, seed))
     if isinstance(data, tables.Synthesis):
         return _synthesis(data, places, takes, seed)
     if isinstance(data, tables.Rated):
@@ -84,16 +90,24 @@ def _needed(value: Path | None, option: str, kind: str) -> Path:
     return value
 
 
-def _cached(data: tables.Cached, places: Places, seed: int) -> Sources:
+def _prepared(places: Places, opened: Callable[[], tuple[Source, Source]]) -> Sources:
     try:
-        train = CachedSource(places.work / "train", data.cutmix, seed)
-        val = CachedSource(places.work / "val")
+        return Sources(*opened(), 1, 5, "MOS, 1 to 5")
     except FileNotFoundError as error:
         raise SourceError(
             f"There are no prepared frames in {places.work}: {error}",
             hint="Run python -m iqa prepare with the same --work first.",
         ) from error
-    return Sources(train, val, 1, 5, "MOS, 1 to 5")
+
+
+def _cached(data: tables.Cached, places: Places, seed: int) -> tuple[Source, Source]:
+    train = CachedSource(places.work / "train", data.cutmix, seed)
+    return train, CachedSource(places.work / "val")
+
+
+def _views(data: tables.Views, places: Places, seed: int) -> tuple[Source, Source]:
+    train, val = (Store.open(places.work / split) for split in ("train", "val"))
+    return ViewsSource(train, Redraw(train, data.mix), seed), ViewsSource(val)
 
 
 def _synthesis(data: tables.Synthesis, places: Places, takes: Takes, seed: int) -> Sources:

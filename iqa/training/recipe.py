@@ -69,6 +69,17 @@ class Cached(Strict, tag_field="kind", tag="cached"):
     cutmix: Share = 0.0
 
 
+class Views(Strict, tag_field="kind", tag="views"):
+    """Frames of ``python -m iqa prepare``, their views put together anew in every epoch.
+
+    Attributes:
+        mix: Share of the frames with a human mean that take fragments of other photographs with
+            the same label, and share of those whose reduced view, or a part of it, is another's.
+    """
+
+    mix: Share = 0.0
+
+
 class Synthesis(Strict, tag_field="kind", tag="synthesis"):
     """Photographs distorted afresh in every epoch, labelled by human means of (type, level).
 
@@ -120,7 +131,7 @@ class Transfer(Strict, tag_field="kind", tag="transfer"):
     flips: Literal["", "h", "hv"] = "h"
 
 
-Data = Cached | Synthesis | Rated | Transfer
+Data = Cached | Views | Synthesis | Rated | Transfer
 
 
 class Optimizer(Strict, kw_only=True):
@@ -250,7 +261,7 @@ class Recipe(Strict, kw_only=True):
         return recipe
 
 
-KINDS = {kind.__struct_config__.tag: kind for kind in (Cached, Synthesis, Rated, Transfer)}
+KINDS = {kind.__struct_config__.tag: kind for kind in (Cached, Views, Synthesis, Rated, Transfer)}
 
 
 def _allowed(raw: dict[str, Any], message: str) -> str:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from iqa.models.uncertainty_head import state_without_head
 from iqa.tensor_file import write_tensors
 from iqa.training.batch import Batch
-from iqa.training.checks import check_cached, clock_of, identity_of
+from iqa.training.checks import check_prepared, clock_of, identity_of
 from iqa.training.distillation import Teaching
 from iqa.training.loader import Batches, Order, validation_batches
 from iqa.training.log import Log
@@ -89,7 +89,7 @@ class Run:
     ) -> None:
         self.recipe, self.work, self.workers = recipe, places.work, workers
         self.world, self.tensorboard = world or World(), tensorboard
-        check_cached(recipe)
+        check_prepared(recipe)
         model, network = build_network(recipe.model, recipe.seed)
         start_from(model, recipe.model, starts)
         freeze(model, recipe.model.freeze)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from iqa.data.features import Features
-from iqa.data.store import Store
+from iqa.data.store import Store, Views
 from iqa.data.synthesis import GROUP, Synthesis
 from iqa.datasets.entry import Entry
 from iqa.distortions.kadid import to_bytes
@@ -22,6 +23,7 @@ from iqa.saqt.pictures import Picture
 from iqa.saqt.samples import TransferredSet
 from iqa.training.batch import Rows
 from iqa.training.cutmix import CutMix
+from iqa.training.redraw import Redraw
 from iqa.training.takes import Takes, flipped
 
 
@@ -83,19 +85,52 @@ class CachedSource:
 
     def unit(self, index: int, epoch: int) -> Rows:
         rows = slice(index * GROUP, (index + 1) * GROUP)
-        store = self.store
         inputs = tuple(np.array(m[rows]) for m in self.features.maps)
         if self.cutmix:
             rng = np.random.default_rng([self.seed, epoch, index])
             for row, own in enumerate(zip(*inputs, strict=True), rows.start):
                 self.cutmix.mix(row, own, rng)
-        return Rows(
-            inputs,
-            (store.mos[rows] - 1) / 4,
-            store.weight[rows],
-            store.causes[rows],
-            np.full(GROUP, index),
-        )
+        return labelled(self.store, index, inputs)
+
+
+class ViewsSource:
+    """Groups of a store, with both views of its frames as inputs.
+
+    Args:
+        store: Frames and labels.
+        redraw: How frames are put together anew each time; None leaves them as they are.
+        seed: Of what is drawn.
+    """
+
+    frames, causes = GROUP, True
+
+    def __init__(self, store: Store, redraw: Redraw | None = None, seed: int = 0) -> None:
+        self.store, self.redraw, self.seed = store, redraw, seed
+
+    def __len__(self) -> int:
+        return len(self.store) // GROUP
+
+    def unit(self, index: int, epoch: int) -> Rows:
+        rng = np.random.default_rng([self.seed, epoch, index])
+        rows = range(index * GROUP, (index + 1) * GROUP)
+        draw = self.redraw.draw if self.redraw else self._whole
+        inputs = tuple(np.stack(parts) for parts in zip(*(draw(r, rng) for r in rows), strict=True))
+        return labelled(self.store, index, inputs)
+
+    def _whole(self, row: int, _: np.random.Generator) -> Views:
+        return self.store.fragments[row], self.store.resize[row]
+
+
+def labelled(store: Store, index: int, inputs: tuple[NDArray[Any], ...]) -> Rows:
+    """Group ``index`` of a store with these inputs."""
+    rows = slice(index * GROUP, (index + 1) * GROUP)
+    return Rows(
+        inputs,
+        (store.mos[rows] - 1) / 4,
+        store.weight[rows],
+        store.causes[rows],
+        np.full(GROUP, index),
+    )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from iqa.__main__ import app
-from iqa.data.features import SHAPES, Features, write_features
+from iqa.data.features import write_features
 from iqa.data.photos import read_folder
 from iqa.data.store import Store, write_store
 from iqa.data.synthesis import Synthesis
@@ -22,20 +22,14 @@ from iqa.validate import fit_of, order_of
 def test_trusted_samples_alone_are_compared() -> None:
     torch.manual_seed(0)
     model, rng, count = build(), np.random.default_rng(0), 40
-    maps = [
-        rng.standard_normal((count, side, side, channels)).astype(np.float16)
-        for channels, side in SHAPES.values()
-    ]
-    features = Features(*maps)
+    views = [rng.integers(0, 256, (count, 224, 224, 3), np.uint8) for _ in range(2)]
     with torch.inference_mode():
-        logits = model.deep_logits(*features.batch(np.arange(count)))[0]
-        mos = (1 + 4 * torch.sigmoid(logits)).numpy()
+        mos = model(*map(torch.from_numpy, views))[1].numpy()
     weight = np.ones(count, np.float32)
     weight[::4], labels = 0.25, mos + 0.5
     labels[::4] = rng.uniform(1, 5, count // 4)  # anchors that agree with nothing
-    empty, causes = np.zeros((count, 0), np.uint8), np.zeros((count, len(DISTORTION_LABELS)))
-    store = Store(empty, empty, labels.astype(np.float32), weight, causes.astype(np.float32))
-    found = fit_of(model, store, features, most=36)
+    causes = np.zeros((count, len(DISTORTION_LABELS)), np.float32)
+    found = fit_of(model, Store(*views, labels.astype(np.float32), weight, causes), most=36)
     assert found["n"] == 27
     assert found["srocc"] == pytest.approx(1)
     assert found["mae"] == pytest.approx(0.5, abs=1e-3)
