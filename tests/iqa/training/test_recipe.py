@@ -32,7 +32,11 @@ def test_shipped_recipes_are_read_and_say_whose_choices_they_are(path: Path) -> 
         ("lr = 1e-2", "", r"required field `lr`.*Keys of \[optimizer\] are name, lr"),
         ("lr = 1e-2", 'lr = "fast"', r"Expected `float`.*optimizer\.lr"),
         ("lr = 1e-2", "lr = 0", r"> 0.*optimizer\.lr"),
-        ('kind = "rated"', 'kind = "rates"', "'rates'.*Kinds of .data. are cached, views, synthesis"),
+        (
+            'kind = "rated"',
+            'kind = "rates"',
+            "'rates'.*Kinds of .data. are cached, views, synthesis",
+        ),
         ('kind = "rated"', "", "Kinds of .data. are cached"),
         ('kind = "cosine"', 'kind = "sine"', "'sine'.*Kinds of .schedule. are trapezoid"),
         ("val_share", "val_part", r"`val_part`.*Keys of \[data\] are set, csv, part"),
