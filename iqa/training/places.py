@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,10 +71,8 @@ def open_sources(data: tables.Data, places: Places, takes: Takes, seed: int) -> 
         UsageError: A file that the data needs is not given, or one is too small to split.
         SourceError: A file is missing or damaged.
     """
-    if isinstance(data, tables.Cached):
-        return _prepared(places, lambda: _cached(data, places, seed))
-    if isinstance(data, tables.Views):
-        return _prepared(places, lambda: _views(data, places, seed))
+    if isinstance(data, tables.Cached | tables.Views):
+        return _prepared(data, places, seed)
     if isinstance(data, tables.Synthesis):
         return _synthesis(data, places, takes, seed)
     if isinstance(data, tables.Rated):
@@ -90,24 +88,23 @@ def _needed(value: Path | None, option: str, kind: str) -> Path:
     return value
 
 
-def _prepared(places: Places, opened: Callable[[], tuple[Source, Source]]) -> Sources:
+def _prepared(data: tables.Cached | tables.Views, places: Places, seed: int) -> Sources:
+    train: Source
+    val: Source
     try:
-        return Sources(*opened(), 1, 5, "MOS, 1 to 5")
+        if isinstance(data, tables.Cached):
+            train = CachedSource(places.work / "train", data.cutmix, seed)
+            val = CachedSource(places.work / "val")
+        else:
+            store = Store.open(places.work / "train")
+            train = ViewsSource(store, Redraw(store, data.mix), seed)
+            val = ViewsSource(Store.open(places.work / "val"))
     except FileNotFoundError as error:
         raise SourceError(
             f"There are no prepared frames in {places.work}: {error}",
             hint="Run python -m iqa prepare with the same --work first.",
         ) from error
-
-
-def _cached(data: tables.Cached, places: Places, seed: int) -> tuple[Source, Source]:
-    train = CachedSource(places.work / "train", data.cutmix, seed)
-    return train, CachedSource(places.work / "val")
-
-
-def _views(data: tables.Views, places: Places, seed: int) -> tuple[Source, Source]:
-    train, val = (Store.open(places.work / split) for split in ("train", "val"))
-    return ViewsSource(train, Redraw(train, data.mix), seed), ViewsSource(val)
+    return Sources(train, val, 1, 5, "MOS, 1 to 5")
 
 
 def _synthesis(data: tables.Synthesis, places: Places, takes: Takes, seed: int) -> Sources:

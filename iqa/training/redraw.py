@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from iqa.data.store import Store, Views
 from iqa.models.glint_edge import VIEWS
 from iqa.training.alike import Alike
-from iqa.training.cutmix import fragments
+from iqa.training.cutmix import GRID, fragments
 from sdk.views import View
 
-GRID, SIZE = View.parse(VIEWS["fragments"]).rows, View.parse(VIEWS["fragments"]).size
+SIZE = View.parse(VIEWS["fragments"]).size
 UPSIDE_DOWN = 0.25  # of the reduced views; the sky is rarely below
 Picture = NDArray[np.uint8]
 
